@@ -1,0 +1,75 @@
+package persistence
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"instantd/protocol"
+)
+
+type metrics struct {
+	seconds    prometheus.Histogram
+	size       prometheus.Histogram
+	refused    *prometheus.CounterVec
+	registerer prometheus.Registerer
+	registered []prometheus.Collector
+}
+
+// newMetrics registers the store's metrics, unless registerer is nil.
+func newMetrics(s *Store, registerer prometheus.Registerer) (*metrics, error) {
+	m := &metrics{
+		registerer: registerer,
+		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "instantd_commit_seconds", Help: "Time of one durable transaction.",
+			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 14),
+		}),
+		size: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "instantd_commit_batch_size", Help: "Commits in one durable transaction.",
+			Buckets: prometheus.ExponentialBuckets(1, 2, 9),
+		}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "instantd_commit_refused_total", Help: "Commits that were refused, by code.",
+		}, []string{"code"}),
+	}
+	if registerer == nil {
+		return m, nil
+	}
+	gauge := func(name, help string, labels prometheus.Labels, value func() float64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: labels}, value)
+	}
+	const bytesName, bytesHelp = "instantd_store_bytes", "Bytes of the store on disk, measured about once a minute."
+	for _, c := range []prometheus.Collector{
+		m.seconds, m.size, m.refused,
+		gauge("instantd_commit_queue", "Commits that wait for the disk.", nil, func() float64 { return float64(s.queue.length()) }),
+		gauge("instantd_disk_free_bytes", "Free bytes of the store's disk.", nil, func() float64 { return float64(s.disk.bytes.Load()) }),
+		gauge(bytesName, bytesHelp, prometheus.Labels{"part": "tables"}, func() float64 { lsm, _ := s.db.Size(); return float64(lsm) }),
+		gauge(bytesName, bytesHelp, prometheus.Labels{"part": "value_log"}, func() float64 { _, log := s.db.Size(); return float64(log) }),
+	} {
+		if err := registerer.Register(c); err != nil {
+			m.unregister()
+			return nil, fmt.Errorf("register metrics of the store: %w", err)
+		}
+		m.registered = append(m.registered, c)
+	}
+	return m, nil
+}
+
+// unregister lets the next store of the process register its own.
+func (m *metrics) unregister() {
+	for _, c := range m.registered {
+		m.registerer.Unregister(c)
+	}
+}
+
+func (m *metrics) observe(took time.Duration, commits int) {
+	m.seconds.Observe(took.Seconds())
+	if commits > 0 {
+		m.size.Observe(float64(commits))
+	}
+}
+
+func (m *metrics) refuse(err error) {
+	m.refused.WithLabelValues(protocol.CodeOf(err).String()).Inc()
+}
