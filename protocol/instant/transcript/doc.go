@@ -1,0 +1,10 @@
+// Package transcript plays recorded scenarios against a running server: it is
+// the instant dialect's client, and its tests' voice.
+//
+//	transcript.RunAll(t, transcript.Server{URL: main, AdminURL: admin, AdminSecret: secret}, "testdata")
+//
+// The format is described in protocol/instant/testdata/README.md. Scenarios
+// share a server and run one after another, each with users of its own. The
+// package imports nothing of the server, so that a mistake there is not
+// repeated here.
+package transcript
