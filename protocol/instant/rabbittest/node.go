@@ -443,7 +443,7 @@ type guardian struct {
 const guardianScript = `group=0
 while read -r line; do group=$line; done
 if [ "$group" -gt 1 ]; then kill -s KILL -- "-$group" 2>/dev/null; fi
-rm -rf -- "$1"`
+until rm -rf -- "$1" 2>/dev/null; do sleep 0.1; done # the last process may still be writing`
 
 func guard(dir string) (*guardian, error) {
 	cmd := exec.Command("/bin/sh", "-c", guardianScript, "rabbittest", dir)
