@@ -443,7 +443,8 @@ type guardian struct {
 const guardianScript = `group=0
 while read -r line; do group=$line; done
 if [ "$group" -gt 1 ]; then kill -s KILL -- "-$group" 2>/dev/null; fi
-until rm -rf -- "$1" 2>/dev/null; do sleep 0.1; done # the last process may still be writing`
+tries=50 # the last process may still be writing
+until rm -rf -- "$1" 2>/dev/null || [ "$tries" -eq 0 ]; do tries=$((tries - 1)); sleep 0.1; done`
 
 func guard(dir string) (*guardian, error) {
 	cmd := exec.Command("/bin/sh", "-c", guardianScript, "rabbittest", dir)
