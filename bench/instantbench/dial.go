@@ -1,0 +1,125 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha1"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+)
+
+// dialers bounds what is prepared at once: handshakes, groups.
+const dialers = 16
+
+// handshakeTime bounds each step of a handshake.
+var handshakeTime = unix.Timeval{Sec: 20}
+
+// dial connects to an address. The descriptor blocks. Go's own connections
+// would wake the runtime's poller for every frame.
+func dial(addr netip.AddrPort) (fd int, err error) {
+	family, sockaddr := unix.AF_INET6, unix.Sockaddr(&unix.SockaddrInet6{Port: int(addr.Port()), Addr: addr.Addr().As16()})
+	if addr.Addr().Unmap().Is4() {
+		family, sockaddr = unix.AF_INET, &unix.SockaddrInet4{Port: int(addr.Port()), Addr: addr.Addr().Unmap().As4()}
+	}
+	fd, err = unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return 0, fmt.Errorf("make socket: %w", err)
+	}
+	for _, set := range []func() error{
+		func() error { return unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1) },
+		func() error { return unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &handshakeTime) },
+		func() error { return unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &handshakeTime) },
+		func() error { return unix.Connect(fd, sockaddr) },
+	} {
+		if err := set(); err != nil {
+			_ = unix.Close(fd)
+			return 0, fmt.Errorf("connect to %s: %w", addr, err)
+		}
+	}
+	return fd, nil
+}
+
+// The key of a handshake and what a server makes of it (RFC 6455 §4.2.2). A
+// fixed key serves a client that no proxy stands before.
+const (
+	handshakeKey  = "aW5zdGFudGJlbmNoLWtleQ=="
+	handshakeGUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+)
+
+func acceptOf(key string) string {
+	sum := sha1.Sum([]byte(key + handshakeGUID))
+	return base64.StdEncoding.EncodeToString(sum[:])
+}
+
+// dialSession opens a WebSocket session. rest is what came right behind the handshake.
+func dialSession(addr netip.AddrPort, token string) (fd int, rest []byte, err error) {
+	fd, err = dial(addr)
+	if err != nil {
+		return 0, nil, err
+	}
+	if rest, err = handshake(fd, addr, token); err != nil {
+		_ = unix.Close(fd)
+		return 0, nil, fmt.Errorf("open session at %s: %w", addr, err)
+	}
+	return fd, rest, nil
+}
+
+func handshake(fd int, addr netip.AddrPort, token string) (rest []byte, err error) {
+	request := "GET /instant/ws?token=" + url.QueryEscape(token) + " HTTP/1.1\r\nHost: " + addr.String() +
+		"\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " + handshakeKey + "\r\n\r\n"
+	if _, err := unix.Write(fd, []byte(request)); err != nil {
+		return nil, err
+	}
+	buf, n := make([]byte, 4<<10), 0
+	for {
+		read, err := unix.Read(fd, buf[n:])
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if read == 0 {
+			return nil, errors.New("the server hung up")
+		}
+		n += read
+		end := bytes.Index(buf[:n], headEnd)
+		if end < 0 && n == len(buf) {
+			return nil, errors.New("the answer has too long a head")
+		}
+		if end < 0 {
+			continue
+		}
+		head := buf[:end]
+		if !bytes.HasPrefix(head, []byte("HTTP/1.1 101 ")) {
+			return nil, fmt.Errorf("the server answered %.200q", buf[:n])
+		}
+		if !bytes.Contains(head, []byte(acceptOf(handshakeKey))) {
+			return nil, errors.New("the answer does not belong to the key")
+		}
+		return buf[end+len(headEnd) : n], nil
+	}
+}
+
+// forEach calls do for 0 to n-1, some at once, and stops at the first error.
+func forEach(ctx context.Context, n int, do func(i int) error) error {
+	group, ctx := errgroup.WithContext(ctx) // ends with the last call
+	group.SetLimit(dialers)
+	for i := range n {
+		group.Go(func() error {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			return do(i)
+		})
+	}
+	return group.Wait()
+}

@@ -1,0 +1,48 @@
+//go:build linux
+
+package main
+
+import (
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+)
+
+// longest is the longest latency that is told from longer ones.
+const longest = 10 * time.Minute
+
+// recorder is a histogram of latencies, exact to three digits above a
+// microsecond. One goroutine records; merge when it has ended.
+type recorder struct{ microseconds *hdrhistogram.Histogram }
+
+func newRecorder() recorder {
+	return recorder{hdrhistogram.New(1, longest.Microseconds(), 3)}
+}
+
+// record adds a latency in nanoseconds. What is out of range counts as the
+// nearest that is in it.
+func (r recorder) record(nanoseconds int64) {
+	// In range, so there is no error.
+	_ = r.microseconds.RecordValue(min(max(nanoseconds/1_000, 0), longest.Microseconds()))
+}
+
+func (r recorder) merge(from recorder) { r.microseconds.Merge(from.microseconds) }
+
+// latency is what a recorder knows, in milliseconds.
+type latency struct {
+	Count int64   `json:"count"`
+	P50   float64 `json:"p50"`
+	P90   float64 `json:"p90"`
+	P99   float64 `json:"p99"`
+	P999  float64 `json:"p999"`
+	Max   float64 `json:"max"`
+}
+
+func (r recorder) latency() latency {
+	at := func(q float64) float64 { return float64(r.microseconds.ValueAtQuantile(q)) / 1_000 }
+	return latency{
+		Count: r.microseconds.TotalCount(),
+		P50:   at(50), P90: at(90), P99: at(99), P999: at(99.9),
+		Max: float64(r.microseconds.Max()) / 1_000,
+	}
+}
