@@ -79,7 +79,9 @@ type Core struct {
 // New starts a core. Shutdown ends it.
 func New(options Options) *Core {
 	c := &Core{Options: options.withDefaults()}
-	c.system = actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return c.Log }))
+	c.system = actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger {
+		return slog.New(warnings{c.Log.Handler()}) // its life is no news
+	}))
 	c.metrics = newMetrics(c)
 	c.shards = newShards(c.Shards, c.metrics)
 	c.directory = newDirectory(c)

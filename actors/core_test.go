@@ -110,7 +110,7 @@ type plain struct{}
 
 func (plain) Encode(r protocol.Record) []byte {
 	text := ""
-	if m, ok := r.Message(); ok {
+	if m, ok := r.Message(); ok && len(m.Content.Parts) > 0 {
 		text = m.Content.Parts[0].Text
 	}
 	kind := strings.TrimPrefix(fmt.Sprintf("%T", r.Event), "protocol.")
@@ -253,6 +253,23 @@ func TestEveryAnsweredMessageStandsOnceInOrder(t *testing.T) {
 			if n > 0 && a.Seq <= sent[n-1].Seq {
 				t.Errorf("sender %d: seq %d after %d", i, a.Seq, sent[n-1].Seq)
 			}
+		}
+	}
+}
+
+func TestCommandsThatDoNotWaitKeepTheirOrder(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	id := s.group("a", "b")
+	var pending []func(context.Context) (protocol.Sent, error)
+	for n := range 500 {
+		pending = append(pending, protocol.Begin(t.Context(), s.core, protocol.SendMessage{
+			Conversation: id, By: protocol.AsUser("a"), Content: protocol.Text(fmt.Sprint(n)),
+		}))
+	}
+	for n, wait := range pending {
+		if sent, err := wait(t.Context()); err != nil || sent.Seq != protocol.Seq(n+2) {
+			t.Fatalf("message %d: got %+v, %v", n, sent, err)
 		}
 	}
 }

@@ -55,7 +55,9 @@ func (c *conversation) recall(cmd protocol.RecallMessage, f facts) (decision, er
 	if f.msg.State == protocol.MessageTakenBack {
 		return decision{}, nil
 	}
-	return events(protocol.MessageRecalled{By: cmd.By.User, Target: f.msg.Seq, Message: f.msg.ID, Sender: f.msg.Sender})
+	return events(protocol.MessageRecalled{
+		By: cmd.By.User, Target: f.msg.Seq, Message: f.msg.ID, Sender: f.msg.Sender, To: f.msg.To,
+	})
 }
 
 func (c *conversation) update(cmd protocol.UpdateMessage, f facts) (decision, error) {
@@ -68,14 +70,18 @@ func (c *conversation) update(cmd protocol.UpdateMessage, f facts) (decision, er
 	if f.msg.State == protocol.MessageTakenBack {
 		return decision{}, protocol.Errorf(protocol.Gone, "the message was recalled")
 	}
-	return events(protocol.MessageUpdated{By: cmd.By.User, Target: f.msg.Seq, Message: f.msg.ID, Content: cmd.Content})
+	return events(protocol.MessageUpdated{
+		By: cmd.By.User, Target: f.msg.Seq, Message: f.msg.ID, Content: cmd.Content, Sender: f.msg.Sender, To: f.msg.To,
+	})
 }
 
 func (c *conversation) erase(cmd protocol.DeleteMessage, f facts) (decision, error) {
 	if err := c.mayTakeBack(cmd.By, f.msg); err != nil {
 		return decision{}, err
 	}
-	return events(protocol.MessageDeleted{By: cmd.By.User, Target: f.msg.Seq, Message: f.msg.ID})
+	return events(protocol.MessageDeleted{
+		By: cmd.By.User, Target: f.msg.Seq, Message: f.msg.ID, Sender: f.msg.Sender, To: f.msg.To,
+	})
 }
 
 // known refuses who is not in, and a message that is not there or was not for him.

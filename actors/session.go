@@ -2,6 +2,7 @@ package actors
 
 import (
 	"context"
+	"slices"
 
 	"instantd/protocol"
 )
@@ -220,7 +221,7 @@ func (r *replay) page(s protocol.Standing, at protocol.MessageID) ([]protocol.Re
 
 func (r *replay) record(ctx context.Context, record protocol.Record) error {
 	r.sent[record.Conversation()] = record.Seq
-	if msg, ok := record.Message(); ok && !msg.For(r.user.ID) {
+	if receivers := record.Receivers(); receivers != nil && !slices.Contains(receivers, r.user.ID) {
 		return nil
 	}
 	return r.send(ctx, r.session.encoder.Encode(record))

@@ -299,3 +299,35 @@ func TestUnsavedAcknowledgementsSurviveAShutdown(t *testing.T) {
 		t.Errorf("got %+v, %v", stored, err)
 	}
 }
+
+func TestANarrowedMessageAndWhatFollowsItReachItsReceiversOnly(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	for _, user := range []protocol.UserID{"a", "b", "c"} {
+		s.login(user, protocol.ClassApp, protocol.Token("t"+user))
+	}
+	id := s.group("a", "b", "c")
+	live := map[protocol.UserID]*phone{}
+	for _, user := range []protocol.UserID{"a", "b", "c"} {
+		live[user] = s.connect(user, protocol.ClassApp, protocol.Token("t"+user)).resume()
+	}
+	by := protocol.AsUser("a")
+	sent := ask(s, protocol.SendMessage{
+		Conversation: id, By: by, Content: protocol.Text("for b"), To: []protocol.UserID{"b", "stranger"},
+	})
+	ask(s, protocol.UpdateMessage{Conversation: id, By: by, Message: sent.ID, Content: protocol.Text("still for b")})
+	ask(s, protocol.RecallMessage{Conversation: id, By: by, Message: sent.ID})
+	s.say(id, "a", "for all")
+	for user, want := range map[protocol.UserID][]int{"a": {1, 2, 3, 4, 5}, "b": {1, 2, 3, 4, 5}, "c": {1, 5}} {
+		live[user].wants("for all")
+		later := s.connect(user, protocol.ClassApp, protocol.Token("t"+user)).resume()
+		for how, got := range map[string][]int{"live": live[user].seqs(id), "replayed": later.seqs(id)} {
+			if !slices.Equal(got, want) {
+				t.Errorf("%s to %s: got %v, want %v", how, user, got, want)
+			}
+		}
+	}
+	if page := ask(s, protocol.History{Conversation: id, By: protocol.AsUser("c")}); len(page) != 1 {
+		t.Errorf("c reads %+v", page)
+	}
+}

@@ -236,18 +236,19 @@ func (s *shard) deliverToMembers(out *delivery) {
 			s.join(l, id)
 		}
 	}
-	sent, isMessage := out.p.Event.(protocol.MessageSent)
-	narrowed := isMessage && len(sent.To) > 0
-	if id.IsFeed() {
-		for _, l := range s.users {
-			if !narrowed || sent.For(l.user) {
+	switch receivers := out.p.Receivers(); {
+	case receivers != nil:
+		for _, user := range receivers {
+			if l := s.users[user]; l != nil && l.hears(id) {
 				out.to(l)
 			}
 		}
-		return
-	}
-	for _, l := range s.audiences[id] {
-		if !narrowed || sent.For(l.user) {
+	case id.IsFeed():
+		for _, l := range s.users {
+			out.to(l)
+		}
+	default:
+		for _, l := range s.audiences[id] {
 			out.to(l)
 		}
 	}
@@ -278,6 +279,11 @@ func (s *shard) deliverToNeighbours(out *delivery) {
 			}
 		}
 	}
+}
+
+func (l *listener) hears(id protocol.ConversationID) bool {
+	_, in := l.places[id]
+	return in || id.IsFeed()
 }
 
 func (l *listener) move(id protocol.ConversationID) {

@@ -211,16 +211,12 @@ func (u *user) bindQueue(cmd protocol.BindQueue) (decision, error) {
 	if _, in := u.Login(class); !in {
 		return decision{}, protocol.Errorf(protocol.Forbidden, "the device class is not logged in")
 	}
-	for _, q := range u.Queues {
-		if q.Name == cmd.Queue.Name {
-			return answer(u.User)
-		}
-	}
-	if len(u.Queues) >= protocol.MaxQueues {
+	isKnown := slices.ContainsFunc(u.Queues, func(q protocol.Queue) bool { return q.Name == cmd.Queue.Name })
+	if !isKnown && len(u.Queues) >= protocol.MaxQueues {
 		return decision{}, protocol.Errorf(protocol.TooLarge, "a user has at most %d queues", protocol.MaxQueues)
 	}
 	var all []protocol.Event
-	if former, has := u.declaredQueue(class); has && !cmd.Queue.Declared {
+	if former, has := u.declaredQueue(class); has && !cmd.Queue.Declared && former.Name != cmd.Queue.Name {
 		all = append(all, protocol.QueueReleased{Queue: former})
 	}
 	queue := cmd.Queue

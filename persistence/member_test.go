@@ -89,10 +89,13 @@ func TestStandingsAndMembersAgree(t *testing.T) {
 	if ids, err := s.ConversationsOf("ann"); !slices.Equal(ids, []protocol.ConversationID{"z-first"}) || err != nil {
 		t.Errorf("ann is in %v, %v", ids, err)
 	}
-	if users, err := s.Neighbours("bob"); !cmp.Equal(users, []protocol.UserID{"eve", "ann"}) || err != nil {
+	if users, err := s.Neighbours("bob", protocol.MaxMessageID); !cmp.Equal(users, []protocol.UserID{"ann", "eve"}) || err != nil {
 		t.Errorf("neighbours of bob are %v, %v", users, err)
 	}
-	if users, err := s.Neighbours("nobody"); len(users) != 0 || err != nil {
+	if users, err := s.Neighbours("bob", standings[0].JoinedID); !cmp.Equal(users, []protocol.UserID{"ann"}) || err != nil {
+		t.Errorf("before the second conversation the neighbours of bob are %v, %v", users, err)
+	}
+	if users, err := s.Neighbours("nobody", protocol.MaxMessageID); len(users) != 0 || err != nil {
 		t.Errorf("neighbours of nobody are %v, %v", users, err)
 	}
 	if _, found, err := s.Standing("ann", "none"); found || err != nil {

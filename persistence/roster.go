@@ -46,29 +46,30 @@ func conversationsOf(txn *badger.Txn, user protocol.UserID) (ids []protocol.Conv
 	return ids, err
 }
 
-// Neighbours are all users that share a conversation with a user, without him.
-// It reads keys only.
-func (s *Store) Neighbours(user protocol.UserID) ([]protocol.UserID, error) {
+// Neighbours are all users that shared a conversation with a user at the time
+// of an event, and do so still; without him.
+func (s *Store) Neighbours(user protocol.UserID, at protocol.MessageID) ([]protocol.UserID, error) {
 	var list []protocol.UserID
 	seen := map[protocol.UserID]struct{}{user: {}}
 	err := s.views.read(func(txn *badger.Txn) error {
-		ids, err := conversationsOf(txn, user)
+		stays, err := standings(txn, user)
 		if err != nil {
 			return err
 		}
-		for _, id := range ids {
-			prefix := memberPrefix(tableMember, id)
-			err := scan(txn, prefix, nil, func(item *badger.Item) error {
-				other := protocol.UserID(item.Key()[len(prefix):])
-				if _, known := seen[other]; known || item.UserMeta() == metaFormer {
-					return nil
-				}
-				seen[other] = struct{}{}
-				list = append(list, other)
-				return nil
-			})
+		for _, stay := range stays {
+			if stay.Until != 0 || stay.JoinedID > at {
+				continue
+			}
+			in, err := members(txn, stay.Conversation)
 			if err != nil {
 				return err
+			}
+			for _, m := range in {
+				if _, known := seen[m.User]; known || m.JoinedID > at {
+					continue
+				}
+				seen[m.User] = struct{}{}
+				list = append(list, m.User)
 			}
 		}
 		return nil

@@ -99,12 +99,14 @@ type MessageSent struct {
 	State    MessageState `cbor:"5,keyasint,omitempty"`
 }
 
-// MessageRecalled takes back the message at Target.
+// MessageRecalled takes back the message at Target. Sender and To are those of
+// the message, as in the other events about one.
 type MessageRecalled struct {
 	By      UserID    `cbor:"1,keyasint,omitempty"`
 	Target  Seq       `cbor:"2,keyasint"`
 	Message MessageID `cbor:"3,keyasint"`
-	Sender  UserID    `cbor:"4,keyasint,omitempty"` // of the message
+	Sender  UserID    `cbor:"4,keyasint,omitempty"`
+	To      []UserID  `cbor:"5,keyasint,omitempty"`
 }
 
 // MessageUpdated replaces the content of the message at Target.
@@ -113,6 +115,8 @@ type MessageUpdated struct {
 	Target  Seq       `cbor:"2,keyasint"`
 	Message MessageID `cbor:"3,keyasint"`
 	Content Content   `cbor:"4,keyasint"`
+	Sender  UserID    `cbor:"5,keyasint,omitempty"`
+	To      []UserID  `cbor:"6,keyasint,omitempty"`
 }
 
 // MessageDeleted erases the message at Target.
@@ -120,6 +124,32 @@ type MessageDeleted struct {
 	By      UserID    `cbor:"1,keyasint,omitempty"`
 	Target  Seq       `cbor:"2,keyasint"`
 	Message MessageID `cbor:"3,keyasint"`
+	Sender  UserID    `cbor:"4,keyasint,omitempty"`
+	To      []UserID  `cbor:"5,keyasint,omitempty"`
+}
+
+// Receivers are those whom a narrowed message, or an event about one, is for:
+// its sender and those that it names. nil means every member.
+func (r Record) Receivers() []UserID {
+	var sender UserID
+	var to []UserID
+	switch e := r.Event.(type) {
+	case MessageSent:
+		sender, to = e.Sender, e.To
+	case MessageRecalled:
+		sender, to = e.Sender, e.To
+	case MessageUpdated:
+		sender, to = e.Sender, e.To
+	case MessageDeleted:
+		sender, to = e.Sender, e.To
+	}
+	if len(to) == 0 {
+		return nil
+	}
+	if slices.Contains(to, sender) {
+		return to
+	}
+	return append(slices.Clone(to), sender)
 }
 
 // For tells whether a user is to see the message, as far as it was narrowed.

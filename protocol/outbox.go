@@ -28,8 +28,9 @@ type Roster interface {
 	MembersAt(id ConversationID, seq Seq) ([]Member, error)
 	// ConversationsOf are the conversations that a user is a member of.
 	ConversationsOf(UserID) ([]ConversationID, error)
-	// Neighbours are all users that share a conversation with a user, without him.
-	Neighbours(UserID) ([]UserID, error)
+	// Neighbours are all users that shared a conversation with a user at the
+	// time of an event, and do so still; without him.
+	Neighbours(user UserID, at MessageID) ([]UserID, error)
 	// EachQueue calls visit for every user that has queues, in order of user id.
 	EachQueue(visit func(UserID, []Queue) error) error
 	// EachConversation calls visit for every open conversation.

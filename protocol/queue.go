@@ -13,8 +13,8 @@ const MaxQueues = 16
 
 // BindQueue makes a queue one of the user's until its device class logs out. A
 // queue that the client declared stands beside the others; one that the server
-// is to declare replaces the class's former one. The same name again changes
-// nothing.
+// is to declare replaces the class's former one. The same name again binds the
+// queue anew: it may have vanished from the broker meanwhile.
 type BindQueue struct {
 	By    Principal
 	Queue Queue
@@ -23,7 +23,7 @@ type BindQueue struct {
 func (c BindQueue) Key() Key   { return UserKey(c.By.User) }
 func (BindQueue) answers(User) {}
 
-// QueueBound adds a queue to a user's.
+// QueueBound adds a queue to a user's, or says again that it is one.
 type QueueBound struct {
 	Queue Queue `cbor:"1,keyasint"`
 }

@@ -83,9 +83,9 @@ func (u User) Apply(r Record) User {
 	case LoggedOut:
 		u.Logins = slices.DeleteFunc(slices.Clone(u.Logins), isOf(e.Class))
 	case QueueBound:
-		u.Queues = append(slices.Clone(u.Queues), e.Queue)
+		u.Queues = append(slices.DeleteFunc(slices.Clone(u.Queues), isNamed(e.Queue.Name)), e.Queue)
 	case QueueReleased:
-		u.Queues = slices.DeleteFunc(slices.Clone(u.Queues), func(q Queue) bool { return q.Name == e.Queue.Name })
+		u.Queues = slices.DeleteFunc(slices.Clone(u.Queues), isNamed(e.Queue.Name))
 	case CameOnline:
 		u.Online, u.Caught = true, 0
 	case WentOffline:
@@ -98,6 +98,10 @@ func (u User) Apply(r Record) User {
 
 func isOf(class DeviceClass) func(Login) bool {
 	return func(l Login) bool { return l.Class == class }
+}
+
+func isNamed(queue string) func(Queue) bool {
+	return func(q Queue) bool { return q.Name == queue }
 }
 
 // ImportUser makes a user known or updates his profile.

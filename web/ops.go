@@ -27,7 +27,7 @@ func Ops(gatherer prometheus.Gatherer, checks ...Check) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = w.Write([]byte("ok"))
+		_, _ = w.Write([]byte("ok\n"))
 	})
 	mux.Handle("GET /readyz", ready(checks))
 

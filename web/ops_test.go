@@ -24,7 +24,7 @@ func TestOps(t *testing.T) {
 		body                     string // contained
 	}{
 		{"metrics are shown", "GET", "/metrics", "192.0.2.1:1", nil, 200, `instantd_frame_bytes_sent_total{transport="sse"} 100`},
-		{"a process that answers is healthy", "GET", "/healthz", "192.0.2.1:1", []Check{away}, 200, "ok"},
+		{"a process that answers is healthy", "GET", "/healthz", "192.0.2.1:1", []Check{away}, 200, "ok\n"},
 		{"without checks it is ready", "GET", "/readyz", "192.0.2.1:1", nil, 200, `{"ready":true,"checks":[]}`},
 		{"ready when every check passes", "GET", "/readyz", "192.0.2.1:1", []Check{ok}, 200,
 			`{"ready":true,"checks":[{"name":"store","ok":true}]}`},

@@ -107,6 +107,15 @@ func DefaultConfig() Config {
 
 const envPrefix = "INSTANTD_"
 
+// reserved are names in the environment that belong to dialects which this
+// version does not have. Setting one changes nothing, so that one environment
+// serves every version.
+var reserved = []string{
+	"INSTANTD_GATEWAY_JWT_KEY", "INSTANTD_GATEWAY_INNER_ALLOW",
+	"INSTANTD_SEALED_HTTP_ADDR", "INSTANTD_SEALED_TCP_ADDR",
+	"INSTANTD_XMPP_ADDR", "INSTANTD_PLATFORM_ID",
+}
+
 // LoadConfig reads a file, when path is not empty, and then the environment
 // (in the form of os.Environ), which wins. A key that does not exist is an
 // error that names the nearest one that does. The result is not validated.
@@ -125,6 +134,9 @@ func LoadConfig(path string, environ []string) (Config, error) {
 		EnvironFunc: func() []string { return environ },
 		TransformFunc: func(name, value string) (string, any) {
 			i := slices.IndexFunc(keys, func(k key) bool { return k.env == name })
+			if i < 0 && slices.Contains(reserved, name) {
+				return "", nil
+			}
 			if i < 0 {
 				near := nearest(name, keys, func(k key) string { return k.env })
 				unknown = append(unknown, fmt.Sprintf("%s in the environment is not a key; the nearest is %s", name, near))

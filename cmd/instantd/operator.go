@@ -1,7 +1,6 @@
 package main
 
 import (
-	"crypto/subtle"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -19,41 +18,35 @@ import (
 	"instantd/protocol/instant"
 )
 
-// maxClockSkew is how far the time of a signed request may be off.
-const maxClockSkew = 2 * time.Hour
-
 // operatorAPI answers instantctl: it shows what the server knows and hands out
 // backups. Every request is signed.
 type operatorAPI struct {
-	core          protocol.Core
-	store         *persistence.Store
-	broker        bool // whether there is one
-	secret        string
-	skipTimeCheck bool
-	log           *slog.Logger
+	core   protocol.Core
+	store  *persistence.Store
+	broker bool // whether there is one
+	signed func(http.HandlerFunc) http.HandlerFunc
+	log    *slog.Logger
 
 	backup sync.Mutex // one at a time
 }
 
 // register mounts the endpoints on the admin listener's router.
 func (o *operatorAPI) register(r *httprouter.Router) {
-	r.HandlerFunc(http.MethodGet, operator.PathUser, o.signed(answered(o.user)))
-	r.HandlerFunc(http.MethodGet, operator.PathConversation, o.signed(answered(o.conversation)))
-	r.HandlerFunc(http.MethodGet, operator.PathHistory, o.signed(answered(o.history)))
-	r.HandlerFunc(http.MethodGet, operator.PathTrace, o.signed(answered(o.trace)))
-	r.HandlerFunc(http.MethodPost, operator.PathBackup, o.signed(o.sendBackup))
+	mount := func(method, path string, h handler) { r.HandlerFunc(method, path, o.signed(o.serve(h))) }
+	mount(http.MethodGet, operator.PathUser, answered(o.user))
+	mount(http.MethodGet, operator.PathConversation, answered(o.conversation))
+	mount(http.MethodGet, operator.PathHistory, answered(o.history))
+	mount(http.MethodGet, operator.PathTrace, answered(o.trace))
+	mount(http.MethodPost, operator.PathBackup, o.sendBackup)
 }
 
 // handler is an endpoint; its error is answered and, when it is ours, logged.
 type handler func(w http.ResponseWriter, r *http.Request) error
 
-// signed runs next for requests whose signature proves the secret.
-func (o *operatorAPI) signed(next handler) http.HandlerFunc {
+// serve answers the error of an endpoint.
+func (o *operatorAPI) serve(next handler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		err := o.verify(r)
-		if err == nil {
-			err = next(w, r)
-		}
+		err := next(w, r)
 		if err == nil {
 			return
 		}
@@ -62,27 +55,6 @@ func (o *operatorAPI) signed(next handler) http.HandlerFunc {
 		}
 		instant.Refuse(w, r, protocol.CodeOf(err), protocol.ReasonOf(err))
 	}
-}
-
-func (o *operatorAPI) verify(r *http.Request) error {
-	nonce, timestamp := r.Header.Get(operator.HeaderNonce), r.Header.Get(operator.HeaderTimestamp)
-	sign := r.Header.Get(operator.HeaderSign)
-	if nonce == "" || timestamp == "" || sign == "" {
-		return protocol.Errorf(protocol.Unauthenticated, "the headers nonce, timestamp and sign are needed")
-	}
-	millis, err := strconv.ParseInt(timestamp, 10, 64)
-	if err != nil {
-		return protocol.Errorf(protocol.Unauthenticated, "timestamp is not a number of milliseconds")
-	}
-	want := instant.Sign(nonce, o.secret, timestamp)
-	if subtle.ConstantTimeCompare([]byte(want), []byte(sign)) != 1 {
-		return protocol.Errorf(protocol.Unauthenticated, "the signature is wrong")
-	}
-	skew := time.Since(time.UnixMilli(millis))
-	if !o.skipTimeCheck && (skew > maxClockSkew || skew < -maxClockSkew) {
-		return protocol.Errorf(protocol.Unauthenticated, "the timestamp is more than %s off", maxClockSkew)
-	}
-	return nil
 }
 
 // answered makes an endpoint of a function that returns what to answer.
@@ -97,7 +69,7 @@ func answered[T any](find func(r *http.Request) (T, error)) handler {
 			return fmt.Errorf("encode %T: %w", result, err)
 		}
 		w.Header().Set("Content-Type", "application/json; charset=utf-8")
-		_, _ = w.Write(body) // a peer that is gone is nobody's error
+		_, _ = w.Write(append(body, '\n')) // a peer that is gone is nobody's error
 		return nil
 	}
 }

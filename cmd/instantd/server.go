@@ -120,7 +120,7 @@ func (s *Server) serveAdmin(dialect *instant.Dialect, metrics *web.Metrics) erro
 	dialect.RegisterAdmin(router)
 	api := &operatorAPI{
 		core: s.core, store: s.store, broker: s.broker != nil,
-		secret: s.config.Admin.Secret, skipTimeCheck: s.config.Admin.SkipTimeCheck, log: s.log,
+		signed: dialect.Signed, log: s.log,
 	}
 	api.register(router)
 	handler, err := allowed(s.config.Admin.Allow, router)
@@ -187,8 +187,9 @@ func newRouter() *httprouter.Router {
 	router := httprouter.New()
 	router.RedirectTrailingSlash = false
 	router.RedirectFixedPath = false
+	router.HandleMethodNotAllowed = false // a wrong method is answered in the dialect's shape, too
 	router.NotFound = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		instant.Refuse(w, r, protocol.NotFound, "there is nothing at this path")
+		instant.Refuse(w, r, protocol.NotFound, "there is nothing at this path for this method")
 	})
 	return router
 }

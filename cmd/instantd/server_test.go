@@ -175,7 +175,7 @@ func TestOpsListener(t *testing.T) {
 	t.Parallel()
 	server := startServer(t, func(c *Config) { c.AMQP.URL = "amqp://127.0.0.1:1/" }) // nobody answers there
 	ops := "http://" + server.OpsAddr()
-	if status, body := get(t, ops+"/healthz"); status != http.StatusOK || body != "ok" {
+	if status, body := get(t, ops+"/healthz"); status != http.StatusOK || body != "ok\n" {
 		t.Errorf("/healthz: %d %q", status, body)
 	}
 	status, body := get(t, ops+"/readyz")

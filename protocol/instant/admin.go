@@ -16,15 +16,23 @@ import (
 // RegisterAdmin mounts what the center and the operator use (SPEC §5). It
 // belongs on a listener that strangers do not reach.
 func (d *Dialect) RegisterAdmin(r *httprouter.Router) {
-	r.POST("/instant/base", d.baseCommand)
+	r.HandlerFunc(http.MethodPost, "/instant/base", d.Signed(d.baseCommand))
+}
+
+// Signed lets only those requests through to next whose signature proves the
+// admin secret (SPEC §5.1).
+func (d *Dialect) Signed(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if err := d.checkSignature(r.Header); err != nil {
+			d.refuse(w, r, err)
+			return
+		}
+		next(w, r)
+	}
 }
 
 // baseCommand is the center's other door: what queue_instant_base takes.
-func (d *Dialect) baseCommand(w http.ResponseWriter, r *http.Request, _ httprouter.Params) {
-	if err := d.checkSignature(r.Header); err != nil {
-		d.refuse(w, r, err)
-		return
-	}
+func (d *Dialect) baseCommand(w http.ResponseWriter, r *http.Request) {
 	body, err := readBody(r.Body, MaxBaseBody)
 	if err == nil {
 		err = d.base.Apply(r.Context(), body)

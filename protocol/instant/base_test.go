@@ -63,7 +63,7 @@ func TestDecodeBaseRefuses(t *testing.T) {
 		`[]`:                             "the body is not an object",
 		`{"data":[]}`:                    "cmd is missing",
 		`{"cmd":"user_import"}`:          "data is missing",
-		`{"cmd":"user_import","data":7}`: "data is not an object",
+		`{"cmd":"user_import","data":7}`: "data is neither a list of objects nor an object",
 		`{"cmd":"user_import","data":[{"standard_id":"a"},{"standard_id":""}]}`:                            "data[1].standard_id is missing",
 		`{"cmd":"user_import","data":[{"standard_id":"a","sex":2}]}`:                                       "data[0].sex is neither 0 nor 1",
 		`{"cmd":"user_status_update","data":[{"standard_id":"a","type":1}]}`:                               "data[0].online is missing",

@@ -114,6 +114,10 @@ func NewBroker(o BrokerOptions) (*Broker, error) {
 	if b.Log == nil {
 		b.Log = slog.New(slog.DiscardHandler)
 	}
+	// From now on everything is for AMQP, however long the broker stays away.
+	if _, err := b.Outbox.Position(Way); err != nil {
+		return nil, fmt.Errorf("amqp: outbox position: %w", err)
+	}
 	b.publishing.away("publishing", errNotYet)
 	b.consuming.away("consuming", errNotYet)
 	var err error
@@ -214,15 +218,16 @@ const (
 // keep holds one connection: it connects, works, and starts again until ctx
 // ends.
 func (b *Broker) keep(ctx context.Context, line *line, work func(context.Context, *link) error) error {
-	pause, lost := firstPause, false
+	pause, said := firstPause, false
 	for ctx.Err() == nil {
 		l, err := openLink(ctx, b.URL, "instantd "+line.name, b.Heartbeat, func(l *link) { b.blockedChanged(line, l) })
 		if err == nil {
 			err = work(ctx, l)
 			line.away(line.name, orGone(err))
 			l.close()
+			b.metrics.reconnects.Inc()
 			if l.worked.Load() {
-				pause, lost = firstPause, false
+				pause, said = firstPause, false
 			}
 		} else {
 			line.away(line.name, err)
@@ -231,13 +236,12 @@ func (b *Broker) keep(ctx context.Context, line *line, work func(context.Context
 		if ctx.Err() != nil {
 			break
 		}
-		b.metrics.reconnects.Inc()
 		level := slog.LevelWarn
-		if lost {
-			level = slog.LevelDebug // said already
+		if said {
+			level = slog.LevelDebug
 		}
-		b.Log.Log(ctx, level, "amqp connection lost", "connection", line.name, "reason", orGone(err))
-		lost = true
+		b.Log.Log(ctx, level, "amqp not connected, trying again", "connection", line.name, "reason", orGone(err))
+		said = true
 		if !wait(ctx, pause/2+rand.N(pause/2)) {
 			break
 		}

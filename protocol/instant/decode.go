@@ -81,7 +81,10 @@ func asObject(at, what string, raw json.RawMessage) (object, error) {
 func asObjects(what string, raw json.RawMessage) ([]object, error) {
 	if !isArray(raw) {
 		o, err := asObject(what+".", what, raw)
-		return []object{o}, err
+		if err != nil {
+			return nil, protocol.Errorf(protocol.Invalid, "%s is neither a list of objects nor an object", what)
+		}
+		return []object{o}, nil
 	}
 	var elements []json.RawMessage
 	if json.Unmarshal(raw, &elements) != nil {

@@ -87,7 +87,7 @@ func TestDecodeConversationRefuses(t *testing.T) {
 		`{"type":"group","conversation_id":"` + strings.Repeat("x", 201) + `"}`:                       "conversation_id is longer than 200 bytes",
 		`{"type":"group","conversation_id":"a\nb"}`:                                                   "conversation_id contains a control character",
 		`{"type":"group","conversation_id":{}}`:                                                       "conversation_id is neither a string nor a number",
-		`{"type":"group","persons":"b"}`:                                                              "persons is not an object",
+		`{"type":"group","persons":"b"}`:                                                              "persons is neither a list of objects nor an object",
 		`{"type":"group","persons":[7]}`:                                                              "persons[0] is not an object",
 		`{"type":"group","persons":[{}]}`:                                                             "persons[0].standard_id is missing",
 		`{"type":"group","persons":[{"standard_id":"a"},{"standard_id":" "}]}`:                        "persons[1].standard_id is missing",

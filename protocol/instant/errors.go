@@ -53,7 +53,7 @@ func (d *Dialect) refuse(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 func write(w http.ResponseWriter, status int, body answer) {
-	payload := marshal(body)
+	payload := append(marshal(body), '\n') // for people at a prompt
 	h := w.Header()
 	h.Set("Content-Type", "application/json; charset=utf-8")
 	h.Set("Content-Length", strconv.Itoa(len(payload)))

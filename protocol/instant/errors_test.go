@@ -30,7 +30,7 @@ func TestRefuse(t *testing.T) {
 	t.Parallel()
 	w := httptest.NewRecorder()
 	Refuse(w, httptest.NewRequest("GET", "/", nil), protocol.RateLimited, "too many requests")
-	if want := `{"code":429,"reason":"too many requests"}`; w.Code != 429 || w.Body.String() != want || w.Header().Get("Retry-After") == "" {
+	if want := `{"code":429,"reason":"too many requests"}` + "\n"; w.Code != 429 || w.Body.String() != want || w.Header().Get("Retry-After") == "" {
 		t.Errorf("got %d %s %v", w.Code, w.Body, w.Header())
 	}
 }
@@ -41,7 +41,7 @@ func TestADefectTellsTheOutsideNothing(t *testing.T) {
 	d := New(Options{Log: slog.New(slog.NewTextHandler(&log, nil))})
 	w := httptest.NewRecorder()
 	d.refuse(w, httptest.NewRequest("GET", "/instant/ws?token=secret", nil), errors.New("disk on fire"))
-	if want := `{"code":500,"reason":"internal error"}`; w.Code != 500 || w.Body.String() != want {
+	if want := `{"code":500,"reason":"internal error"}` + "\n"; w.Code != 500 || w.Body.String() != want {
 		t.Errorf("got %d %s", w.Code, w.Body)
 	}
 	if !strings.Contains(log.String(), "disk on fire") || strings.Contains(log.String(), "secret") {

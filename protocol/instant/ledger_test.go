@@ -147,7 +147,7 @@ func (l *ledger) ConversationsOf(user protocol.UserID) (ids []protocol.Conversat
 	return ids, nil
 }
 
-func (l *ledger) Neighbours(user protocol.UserID) (others []protocol.UserID, _ error) {
+func (l *ledger) Neighbours(user protocol.UserID, _ protocol.MessageID) (others []protocol.UserID, _ error) {
 	ids, _ := l.ConversationsOf(user)
 	l.mu.Lock()
 	defer l.mu.Unlock()

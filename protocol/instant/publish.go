@@ -347,7 +347,7 @@ func (p *publisher) recipients(r protocol.Record) ([]protocol.UserID, error) {
 		return nil, nil
 	}
 	if r.Key.Kind == protocol.KindUser {
-		neighbours, err := p.Roster.Neighbours(protocol.UserID(r.Key.ID))
+		neighbours, err := p.Roster.Neighbours(protocol.UserID(r.Key.ID), r.ID)
 		if err != nil {
 			return nil, fmt.Errorf("neighbours of %s: %w", r.Key.ID, err)
 		}

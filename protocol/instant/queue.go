@@ -24,10 +24,11 @@ func (d *Dialect) queue(ctx context.Context, r request) (answer, error) {
 	name, ok := ownQueue(user, r.by.Class)
 	if !ok {
 		name = QueueName(r.by.User)
-		_, err := protocol.Do(ctx, d.Core, protocol.BindQueue{By: r.by, Queue: protocol.Queue{Name: name, Class: r.by.Class}})
-		if err != nil {
-			return answer{}, err
-		}
+	}
+	// Even a known one is bound anew: the broker drops what nobody reads for long.
+	_, err = protocol.Do(ctx, d.Core, protocol.BindQueue{By: r.by, Queue: protocol.Queue{Name: name, Class: r.by.Class}})
+	if err != nil {
+		return answer{}, err
 	}
 	d.settle(ctx, settledNow)
 	out := addressAnswer(address)

@@ -87,7 +87,7 @@ func (s *served) do(t *testing.T, method, target, token, contentType string, bod
 	if err != nil {
 		t.Fatal(err)
 	}
-	return response.StatusCode, string(read)
+	return response.StatusCode, strings.TrimSuffix(string(read), "\n")
 }
 
 func (s *served) post(t *testing.T, target, token, body string) (int, string) {

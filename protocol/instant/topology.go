@@ -3,7 +3,6 @@ package instant
 import (
 	"crypto/rand"
 	"encoding/hex"
-	"slices"
 	"strings"
 
 	"instantd/protocol"
@@ -71,13 +70,11 @@ type Publication struct{ Exchange, Key string }
 // presence changed; nobody else reads them. It is empty when AMQP says nothing
 // about such a record.
 func Route(r protocol.Record, recipients []protocol.UserID) []Publication {
-	switch e := r.Event.(type) {
-	case protocol.MessageSent:
-		if len(e.To) > 0 { // for these alone, and for the sender's other devices
-			return toUsers(append(slices.DeleteFunc(slices.Clone(e.To), isUser(e.Sender)), e.Sender))
+	switch r.Event.(type) {
+	case protocol.MessageSent, protocol.MessageRecalled, protocol.MessageUpdated, protocol.MessageDeleted:
+		if receivers := r.Receivers(); receivers != nil {
+			return toUsers(receivers)
 		}
-		return toConversation(r.Conversation())
-	case protocol.MessageRecalled, protocol.MessageUpdated, protocol.MessageDeleted:
 		return toConversation(r.Conversation())
 	case protocol.ConversationCreated, protocol.MembersAdded, protocol.MembersRemoved, protocol.MemberLeft,
 		protocol.ConversationRenamed, protocol.OwnerChanged, protocol.ConversationDissolved,
@@ -108,10 +105,6 @@ func toConversation(id protocol.ConversationID) []Publication {
 		return []Publication{{exchangeBase, keyEvent}}
 	}
 	return []Publication{{exchangeOfConversation(id), keyOfConversation(id)}}
-}
-
-func isUser(user protocol.UserID) func(protocol.UserID) bool {
-	return func(other protocol.UserID) bool { return other == user }
 }
 
 func toUsers(users []protocol.UserID) []Publication {
