@@ -32,8 +32,7 @@ type account struct {
 
 type talk struct {
 	protocol.ConversationView
-	log    []protocol.Record
-	former map[protocol.UserID]protocol.Member
+	log []protocol.Record
 }
 
 type live struct {

@@ -2,7 +2,6 @@ package instant
 
 import (
 	"context"
-	"encoding/json"
 	"log/slog"
 	"slices"
 	"sync"
@@ -406,16 +405,6 @@ func wantRecord(t testing.TB, from <-chan amqp.Delivery, r protocol.Record, exch
 	if !d.Timestamp.Equal(r.ID.Time().Truncate(time.Second)) {
 		t.Errorf("%T is of %v, want %v", r.Event, d.Timestamp, r.ID.Time())
 	}
-}
-
-// cmdOf is the cmd of a frame.
-func cmdOf(t *testing.T, d amqp.Delivery) string {
-	t.Helper()
-	var e struct{ Cmd string }
-	if err := json.Unmarshal(d.Body, &e); err != nil {
-		t.Fatalf("%v: %s", err, d.Body)
-	}
-	return e.Cmd
 }
 
 // vhost is the URL of an empty virtual host on the node that these tests share.
