@@ -41,6 +41,7 @@ type HTTPConfig struct {
 	TLSCert                  string   `yaml:"tls_cert"`
 	TLSKey                   string   `yaml:"tls_key"`
 	Origins                  []string `yaml:"origins"`
+	Proxies                  []string `yaml:"proxies"` // free of limits per address, as loopback is
 	MaxConnections           int      `yaml:"max_connections"`
 	MaxConnectionsPerAddress int      `yaml:"max_connections_per_address"`
 	Rate                     int      `yaml:"rate"` // requests per second and remote address

@@ -69,6 +69,10 @@ func (s *Server) serveHTTP(metrics *prometheus.Registry) error {
 	if err != nil {
 		return err
 	}
+	proxies, err := web.ParsePrefixes(append([]string{"127.0.0.0/8", "::1"}, s.config.HTTP.Proxies...))
+	if err != nil {
+		return err
+	}
 	webMetrics := web.NewMetrics(metrics)
 	s.sockets = web.NewWebSocket(web.WebSocketOptions{
 		OriginPatterns: s.config.HTTP.Origins, Log: s.log, Metrics: webMetrics,
@@ -95,7 +99,7 @@ func (s *Server) serveHTTP(metrics *prometheus.Registry) error {
 	s.clients = web.New(web.Options{
 		Name: "main", Addr: s.config.HTTP.Addr, Handler: clients,
 		CertFile: s.config.HTTP.TLSCert, KeyFile: s.config.HTTP.TLSKey,
-		MaxConns: s.config.HTTP.MaxConnections, MaxConnsPerAddress: s.config.HTTP.MaxConnectionsPerAddress,
+		Exempt: proxies, MaxConns: s.config.HTTP.MaxConnections, MaxConnsPerAddress: s.config.HTTP.MaxConnectionsPerAddress,
 		RequestRate: float64(s.config.HTTP.Rate), RequestBurst: s.config.HTTP.Burst,
 		MaxBodyBytes: int64(s.config.HTTP.MaxUploadTotal) + instant.MaxBody,
 		Refuse:       instant.Refuse,

@@ -32,6 +32,7 @@ func (c Config) Validate() error {
 	v.development(c)
 	v.allowed("admin", c.Admin.Addr, c.Admin.Allow)
 	v.allowed("ops", c.Ops.Addr, c.Ops.Allow)
+	v.prefixes("http.proxies", c.HTTP.Proxies)
 	v.prefixes("instant.broker_allow", c.Instant.BrokerAllow)
 	v.tls(c.HTTP)
 	v.amqp(c)
