@@ -38,14 +38,15 @@ type member struct {
 	number   int
 	audience *audience
 	ready    bool
+	sends    bool
 	order    order
 	heard    int // messages of the phases, each once
 	foreign  int // other messages
 }
 
 // gather brings the members of a group online, in this fleet, which it closes
-// when it fails.
-func gather(ctx context.Context, f *fleet, addr netip.AddrPort, g group) (_ *audience, err error) {
+// when it fails. The first of them will send.
+func gather(ctx context.Context, f *fleet, addr netip.AddrPort, g group, senders int) (_ *audience, err error) {
 	a := &audience{fleet: f, group: g, present: make(chan struct{})}
 	a.healthy, a.fail = context.WithCancelCause(ctx)
 	defer func() {
@@ -60,7 +61,7 @@ func gather(ctx context.Context, f *fleet, addr netip.AddrPort, g group) (_ *aud
 		if err != nil {
 			return err
 		}
-		m := &member{number: i, audience: a}
+		m := &member{number: i, audience: a, sends: i < senders}
 		m.client = &client{fd: fd, in: m}
 		a.members[i] = m
 		return f.add(m.client, rest)
@@ -159,8 +160,8 @@ func (m *member) hear(e event, in input) error {
 		} else {
 			m.foreign++
 		}
-		// Not the sender: a reader must not wait until it has written.
-		if m.number > 0 && (int(e.seq)+m.number)%ackEvery == 0 {
+		// Not a sender: a reader must not wait until it has written.
+		if !m.sends && (int(e.seq)+m.number)%ackEvery == 0 {
 			return m.write(ackFrame(a.group.conversation, e.seq))
 		}
 	case reply:

@@ -37,7 +37,7 @@ func dial(addr netip.AddrPort) (fd int, err error) {
 		func() error { return unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1) },
 		func() error { return unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &handshakeTime) },
 		func() error { return unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &handshakeTime) },
-		func() error { return unix.Connect(fd, sockaddr) },
+		func() error { return connect(fd, sockaddr) },
 	} {
 		if err := set(); err != nil {
 			_ = unix.Close(fd)
@@ -45,6 +45,27 @@ func dial(addr netip.AddrPort) (fd int, err error) {
 		}
 	}
 	return fd, nil
+}
+
+// connect is connect(2). A connect that a signal interrupted goes on by itself;
+// the end of that is waited for.
+func connect(fd int, to unix.Sockaddr) error {
+	err := unix.Connect(fd, to)
+	for errors.Is(err, unix.EINTR) {
+		var n int
+		n, err = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, int(handshakeTime.Sec)*1_000)
+		if err == nil && n == 0 {
+			return unix.ETIMEDOUT
+		}
+		if err != nil {
+			continue
+		}
+		var outcome int
+		if outcome, err = unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR); err == nil && outcome != 0 {
+			return unix.Errno(outcome)
+		}
+	}
+	return err
 }
 
 // The key of a handshake and what a server makes of it (RFC 6455 §4.2.2). A
@@ -75,8 +96,12 @@ func dialSession(addr netip.AddrPort, token string) (fd int, rest []byte, err er
 func handshake(fd int, addr netip.AddrPort, token string) (rest []byte, err error) {
 	request := "GET /instant/ws?token=" + url.QueryEscape(token) + " HTTP/1.1\r\nHost: " + addr.String() +
 		"\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " + handshakeKey + "\r\n\r\n"
-	if _, err := unix.Write(fd, []byte(request)); err != nil {
-		return nil, err
+	for unsent := []byte(request); len(unsent) > 0; {
+		n, err := unix.Write(fd, unsent)
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			return nil, err
+		}
+		unsent = unsent[max(n, 0):]
 	}
 	buf, n := make([]byte, 4<<10), 0
 	for {

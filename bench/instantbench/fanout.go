@@ -20,6 +20,7 @@ type fanoutCommand struct {
 	Members  int      `default:"1000" help:"Members of the group, the sender among them. Default ${default}."`
 	Rate     float64  `default:"50" help:"Messages a second of the open loop; 0 leaves it out. Default ${default}."`
 	InFlight int      `default:"16" help:"Messages that are always on their way when saturated; 0 leaves it out. Default ${default}."`
+	Senders  int      `default:"1" help:"Members that send in turn over WebSocket: a session may send 2,000 frames a second. Default ${default}."`
 	Sender   string   `default:"ws" enum:"ws,rest" help:"How the sender sends to instantd: ws or rest."`
 	Peers    []string `default:"instantd,raw,raw-c" enum:"instantd,raw,raw-c" help:"What is measured, in turn: ${default}."`
 }
@@ -35,6 +36,8 @@ func (c *fanoutCommand) Validate() error {
 	switch {
 	case c.Members < 2:
 		return errors.New("--members must be at least 2")
+	case c.Senders < 1 || c.Senders > c.Members:
+		return errors.New("--senders must be from 1 to --members")
 	case c.Rate < 0 || c.Rate > 100_000:
 		return errors.New("--rate must be from 0 to 100000")
 	case c.InFlight < 0 || c.InFlight > 10_000:
@@ -191,11 +194,11 @@ func (c *fanoutCommand) prepare(ctx context.Context, p peer) (*load, error) {
 	if err != nil {
 		return nil, err
 	}
-	a, err := gather(ctx, f, p.addr(), g)
+	a, err := gather(ctx, f, p.addr(), g, c.Senders)
 	if err != nil {
 		return nil, err
 	}
-	l := &load{peer: p, audience: a, size: c.Size, sender: sessionSender{a.members[0]}}
+	l := &load{peer: p, audience: a, size: c.Size, sender: &sessionSender{members: a.members[:c.Senders]}}
 	if _, isInstantd := p.(*instantd); isInstantd && c.Sender == "rest" {
 		if l.sender, err = newRestSender(a, p.addr(), max(c.InFlight, 16)); err != nil {
 			a.close()

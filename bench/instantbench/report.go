@@ -23,9 +23,9 @@ type report struct {
 	Machine machine   `json:"machine"`
 	Command string    `json:"command"`
 	Title   string    `json:"title"`
-	Summary []phase   `json:"summary"` // medians over the rounds
-	Ratios  []ratio   `json:"ratios"`  // medians of what each round gave
-	Checks  []check   `json:"checks"`
+	Summary []phase   `json:"summary"`          // medians over the rounds
+	Ratios  []ratio   `json:"ratios,omitempty"` // medians of what each round gave
+	Checks  []check   `json:"checks,omitempty"`
 	Rounds  []phase   `json:"rounds"`
 }
 

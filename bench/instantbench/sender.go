@@ -9,17 +9,22 @@ import (
 	"sync/atomic"
 )
 
-// sender gets messages to the server.
+// sender gets messages to the server. One goroutine uses it.
 type sender interface {
 	// send begins to send a message. It may wait, but not for its answer.
 	send(number int, text string) error
 }
 
-// sessionSender sends over a member's WebSocket.
-type sessionSender struct{ *member }
+// sessionSender sends over the WebSockets of members, in turn.
+type sessionSender struct {
+	members []*member
+	next    int
+}
 
-func (s sessionSender) send(number int, text string) error {
-	return s.write(sendFrame(number, draft(s.audience.group.conversation, text)))
+func (s *sessionSender) send(number int, text string) error {
+	m := s.members[s.next]
+	s.next = (s.next + 1) % len(s.members)
+	return m.write(sendFrame(number, draft(m.audience.group.conversation, text)))
 }
 
 // restSender sends over REST, with as many kept connections as messages may be

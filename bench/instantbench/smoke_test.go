@@ -80,7 +80,7 @@ func short(t *testing.T, args ...string) report {
 func TestFanout(t *testing.T) {
 	for _, sender := range []string{"ws", "rest"} {
 		t.Run("from "+sender, func(t *testing.T) {
-			r := bench(t, "fanout", "--members", "20", "--rate", "100", "--in-flight", "4", "--sender", sender)
+			r := bench(t, "fanout", "--members", "20", "--rate", "100", "--in-flight", "4", "--sender", sender, "--senders", "2")
 			if len(r.Rounds) != 6 || len(r.Checks) != 3 || len(r.Ratios) == 0 {
 				t.Fatalf("%d phases, %d checks, %d ratios; want 6, 3 and some", len(r.Rounds), len(r.Checks), len(r.Ratios))
 			}
