@@ -4,7 +4,7 @@ FUZZTIME    ?= 30s
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := build
-.PHONY: build run deps test race fuzz lint transcripts bench help
+.PHONY: build run deps test race fuzz lint transcripts bench benchmarks help
 
 build: ## build the programs into bin/
 	$(GO) build -o bin/ ./cmd/...
@@ -34,7 +34,11 @@ lint: ## gofmt, vet, staticcheck
 transcripts: ## replay the documented conversations against a fresh server
 	$(GO) test -race -count=1 -run Transcript ./...
 
-bench: ## the benchmarks of every package
+bench: build ## fan-out and durable sends over real sockets, against raw sockets
+	$(GO) run ./bench/instantbench fanout
+	$(GO) run ./bench/instantbench send
+
+benchmarks: ## the benchmarks of every package
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
 help: ## list the targets

@@ -46,6 +46,7 @@ type HTTPConfig struct {
 	MaxConnectionsPerAddress int      `yaml:"max_connections_per_address"`
 	Rate                     int      `yaml:"rate"` // requests per second and remote address
 	Burst                    int      `yaml:"burst"`
+	FrameRate                int      `yaml:"frame_rate"`       // frames per second that one WebSocket may send
 	MaxUpload                Size     `yaml:"max_upload"`       // of one file
 	MaxUploadTotal           Size     `yaml:"max_upload_total"` // of all files of one upload
 }
@@ -95,7 +96,7 @@ func DefaultConfig() Config {
 		HTTP: HTTPConfig{
 			Addr:           "127.0.0.1:8080",
 			MaxConnections: 50_000, MaxConnectionsPerAddress: 2_000,
-			Rate: 100, Burst: 200,
+			Rate: 100, Burst: 200, FrameRate: 2_000,
 			MaxUpload: 100 << 20, MaxUploadTotal: 200 << 20,
 		},
 		Admin:   AdminConfig{Addr: "127.0.0.1:18080"},

@@ -75,7 +75,7 @@ func (s *Server) serveHTTP(metrics *prometheus.Registry) error {
 	}
 	webMetrics := web.NewMetrics(metrics)
 	s.sockets = web.NewWebSocket(web.WebSocketOptions{
-		OriginPatterns: s.config.HTTP.Origins, Log: s.log, Metrics: webMetrics,
+		OriginPatterns: s.config.HTTP.Origins, FrameRate: float64(s.config.HTTP.FrameRate), Log: s.log, Metrics: webMetrics,
 	})
 	options := instant.Options{
 		Core: s.core, Authority: s.core, Files: s.store, Location: s.config.Location(),

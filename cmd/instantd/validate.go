@@ -172,6 +172,7 @@ func (v *validation) limits(c Config) {
 		"http.max_connections_per_address": c.HTTP.MaxConnectionsPerAddress,
 		"http.rate":                        c.HTTP.Rate,
 		"http.burst":                       c.HTTP.Burst,
+		"http.frame_rate":                  c.HTTP.FrameRate,
 	} {
 		if n < 1 {
 			v.problem(path, "must be at least 1, not %d", n)

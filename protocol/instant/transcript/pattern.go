@@ -2,6 +2,7 @@ package transcript
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -18,6 +19,25 @@ func (n names) expand(text string) string {
 	pairs := make([]string, 0, 2*len(known))
 	for _, name := range known {
 		pairs = append(pairs, "$"+name, n[name])
+	}
+	return strings.NewReplacer(pairs...).Replace(text)
+}
+
+// contract is the contrary of expand. Only values that are nothing else by
+// chance are taken for names.
+func (n names) contract(text string) string {
+	var known []string
+	for name, value := range n {
+		if volatile.MatchString(value) {
+			known = append(known, name)
+		}
+	}
+	slices.SortFunc(known, func(a, b string) int {
+		return cmp.Or(len(n[b])-len(n[a]), cmp.Compare(a, b))
+	})
+	pairs := make([]string, 0, 2*len(known))
+	for _, name := range known {
+		pairs = append(pairs, n[name], "$"+name)
 	}
 	return strings.NewReplacer(pairs...).Replace(text)
 }
@@ -125,12 +145,4 @@ func plain(v any) string {
 		return text
 	}
 	return show(v)
-}
-
-func show(v any) string {
-	text, err := json.Marshal(v)
-	if err != nil {
-		return fmt.Sprint(v)
-	}
-	return string(text)
 }

@@ -1,19 +1,14 @@
 package transcript
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
-	"crypto/sha1"
-	"encoding/hex"
+	"errors"
 	"fmt"
-	"io"
+	"maps"
 	"math/big"
-	"mime/multipart"
-	"net/http"
-	"net/textproto"
 	"path/filepath"
-	"strconv"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -24,7 +19,16 @@ type Server struct {
 	URL         string // of the main listener, without a trailing slash
 	AdminURL    string // of the admin listener
 	AdminSecret string
+	BrokerURL   string         // of its RabbitMQ, with a login that may do everything; empty when it has none
 	Location    *time.Location // of the server's times; nil is Asia/Shanghai
+
+	// Patience is how long a scenario waits for anything: longer means that it
+	// will not come. 0 is ten seconds.
+	Patience time.Duration
+
+	// Update lets what the server answers replace what the files expect. Then it
+	// is played again, so that nothing is left in it that no play would match.
+	Update bool
 }
 
 // RunAll plays every *.txt of a folder, each as a subtest, one after another.
@@ -44,38 +48,74 @@ func RunAll(t *testing.T, server Server, folder string) {
 // Run plays one scenario and fails at the first line that differs.
 func Run(t testing.TB, server Server, file string) {
 	t.Helper()
-	lines, err := read(file)
-	if err != nil {
-		t.Fatal(err)
-	}
 	if server.Location == nil {
+		var err error
 		if server.Location, err = time.LoadLocation("Asia/Shanghai"); err != nil {
 			t.Fatal(err)
 		}
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	s := &stage{server: server, names: names{"large": large}, tokens: map[string]string{}, peers: map[string]*peer{}}
-	t.Cleanup(func() {
-		for _, p := range s.peers {
-			p.conn.CloseNow()
+	if server.Patience == 0 {
+		server.Patience = 10 * time.Second
+	}
+	plays := []play{compare}
+	if server.Update {
+		plays = []play{record, recordAgain, compare}
+	}
+	for _, play := range plays {
+		if err := perform(server, file, play); err != nil {
+			t.Fatal(err)
 		}
-		cancel()
-	})
-	for i := 0; i < len(lines); i++ {
-		statement, parts := lines[i], []string(nil)
-		for i+1 < len(lines) && strings.HasPrefix(lines[i+1].text, "+ ") {
+	}
+}
+
+// play is what a scenario is played for.
+type play int
+
+const (
+	compare     play = iota
+	record           // a line that differs is rewritten instead of being an error
+	recordAgain      // and what differs now, just recorded, is never the same
+)
+
+// perform plays a file once.
+func perform(server Server, file string, play play) error {
+	script, err := read(file)
+	if err != nil {
+		return err
+	}
+	recording, limit := play != compare, 6*server.Patience
+	if recording {
+		limit *= 10 // for every line that nothing comes for
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	s := newStage(server)
+	defer s.close()
+	s.recorder.again = play == recordAgain
+	var differs *mismatch
+	for i := 0; i < len(script.statements); i++ {
+		line, parts := script.statements[i], []string(nil)
+		for i+1 < len(script.statements) && strings.HasPrefix(script.statements[i+1].text, "+ ") {
 			i++
-			parts = append(parts, lines[i].text[2:])
+			parts = append(parts, script.statements[i].text[2:])
 		}
-		if err := s.play(ctx, statement.text, parts); err != nil {
-			t.Fatalf("%s:%d: %s\n%v", filepath.Base(file), statement.number, statement.text, err)
-		}
-	}
-	for name, p := range s.peers {
-		if err := p.quiet(ctx); err != nil {
-			t.Fatalf("%s: at the end, session %s: %v", filepath.Base(file), name, err)
+		err := s.play(ctx, line.text, parts)
+		if recording && errors.As(err, &differs) {
+			script.replace(line, differs.recorded)
+		} else if err != nil {
+			return fmt.Errorf("%s:%d: %s\n%w", filepath.Base(file), line.first, line.text, err)
 		}
 	}
+	err = s.end(ctx)
+	if recording && errors.As(err, &differs) {
+		script.lines = append(script.lines, differs.recorded)
+	} else if err != nil {
+		return fmt.Errorf("%s: at the end: %w", filepath.Base(file), err)
+	}
+	if !recording {
+		return nil
+	}
+	return script.write(file)
 }
 
 // large is more than a message may hold.
@@ -83,17 +123,34 @@ var large = strings.Repeat("x", 70_000)
 
 // stage is the state of one scenario.
 type stage struct {
-	server Server
-	names  names
-	tokens map[string]string // by "user class"
-	peers  map[string]*peer  // by session name
-
-	status int
-	header http.Header
-	body   []byte
+	server    Server
+	names     names
+	recorder  recorder
+	tokens    map[string]string    // by "user class"
+	peers     map[string]*peer     // by the name of the session
+	consumers map[string]*consumer // by the name of the consumer
+	broker    *broker              // nil until a line needs it
+	last      answer
 }
 
-func (s *stage) play(ctx context.Context, text string, parts []string) error {
+func newStage(server Server) *stage {
+	known := names{"large": large}
+	return &stage{
+		server: server, names: known, recorder: recorder{names: known}, tokens: map[string]string{},
+		peers: map[string]*peer{}, consumers: map[string]*consumer{},
+	}
+}
+
+func (s *stage) close() {
+	for _, p := range s.peers {
+		p.conn.CloseNow()
+	}
+	if s.broker != nil {
+		s.broker.conn.Close()
+	}
+}
+
+func (s *stage) play(ctx context.Context, text string, parts []string) (err error) {
 	s.tick()
 	word, rest := cut(text)
 	switch word {
@@ -108,24 +165,61 @@ func (s *stage) play(ctx context.Context, text string, parts []string) error {
 		name, class := cut(rest)
 		return s.login(ctx, name, class, word == "login")
 	case ">":
-		return s.request(ctx, rest, parts)
+		s.last, err = s.request(ctx, rest, parts)
+		return err
 	case "<":
-		return s.answer(rest)
+		return s.expectAnswer(rest)
 	case "<:":
-		name, value, _ := strings.Cut(rest, ":")
-		if got := s.header.Get(name); got != s.names.expand(strings.TrimSpace(value)) {
-			return fmt.Errorf("header %s is %q", name, got)
-		}
-		return nil
+		return s.expectHeader(rest)
 	case "<=":
-		if string(s.body) != rest {
-			return fmt.Errorf("the body is %q", s.body)
-		}
-		return nil
+		return s.expectBytes(rest)
 	case "ws":
 		return s.open(ctx, rest)
+	case "amqp", "amqp-own":
+		return s.consume(ctx, rest, word == "amqp-own")
+	case "center>":
+		return s.center(ctx, rest)
 	}
-	return s.session(ctx, word, rest)
+	name := strings.TrimRight(word, "<>")
+	if p, known := s.peers[name]; known {
+		return s.session(ctx, p, word, rest)
+	}
+	if c, known := s.consumers[name]; known {
+		return s.queue(ctx, c, word, rest)
+	}
+	return fmt.Errorf("%q is neither a statement nor a session nor a consumer", word)
+}
+
+// end looks for what came and no line asked for.
+func (s *stage) end(ctx context.Context) error {
+	var lines []string
+	for _, name := range slices.Sorted(maps.Keys(s.peers)) {
+		more, err := s.unasked(ctx, name, s.peers[name])
+		if err != nil {
+			return fmt.Errorf("session %s: %w", name, err)
+		}
+		lines = append(lines, more...)
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.consumers)) {
+		more, err := s.unread(ctx, name, s.consumers[name])
+		if err != nil {
+			return fmt.Errorf("consumer %s: %w", name, err)
+		}
+		lines = append(lines, more...)
+	}
+	return quiet(lines)
+}
+
+// quiet is an error when there are lines that nobody asked for. They would have
+// to stand before what else is given.
+func quiet(lines []string, after ...string) error {
+	if len(lines) == 0 {
+		return nil
+	}
+	return &mismatch{
+		fmt.Errorf("nobody asked for\n%s", strings.Join(lines, "\n")),
+		strings.Join(append(lines, after...), "\n"),
+	}
 }
 
 // tick keeps the names that stand for times. An hour is far enough from now
@@ -145,139 +239,10 @@ func (s *stage) login(ctx context.Context, name, class string, online bool) erro
 	if online {
 		state, s.tokens[key] = 1, rand.Text()
 	}
-	body := fmt.Sprintf(`{"cmd":"user_status_update","data":[{"standard_id":%q,"online":%d,"type":%d,"token":%q}]}`,
-		s.names[name], state, number, s.tokens[key])
-	if err := s.request(ctx, "admin POST /instant/base "+body, nil); err != nil {
-		return err
-	}
-	return s.answer("200")
-}
-
-// request sends "who METHOD path [json]". who is a user, a user/class, - for
-// nobody or admin.
-func (s *stage) request(ctx context.Context, text string, parts []string) error {
-	who, rest := cut(text)
-	method, rest := cut(rest)
-	path, body := cut(s.names.expand(rest))
-	base, contentType := s.server.URL, "application/json"
-	payload := []byte(body)
-	if method == "UPLOAD" {
-		method = http.MethodPost
-		payload, contentType = form(body, parts)
-	}
-	if who == "admin" {
-		base = s.server.AdminURL
-	}
-	request, err := http.NewRequestWithContext(ctx, method, base+path, bytes.NewReader(payload))
-	if err != nil {
-		return err
-	}
-	request.Header.Set("Content-Type", contentType)
-	s.sign(request, who)
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
-	s.status, s.header = response.StatusCode, response.Header
-	s.body, err = io.ReadAll(response.Body)
+	_, err := s.ask(ctx, fmt.Sprintf(
+		`admin POST /instant/base {"cmd":"user_status_update","data":[{"standard_id":%q,"online":%d,"type":%d,"token":%q}]}`,
+		s.names[name], state, number, s.tokens[key]))
 	return err
-}
-
-// sign puts the token, or the admin's signature, on a request.
-func (s *stage) sign(request *http.Request, who string) {
-	switch {
-	case who == "-":
-	case who == "admin":
-		nonce, timestamp := rand.Text(), strconv.FormatInt(time.Now().UnixMilli(), 10)
-		sum := sha1.Sum([]byte(nonce + "|" + s.server.AdminSecret + "|" + timestamp))
-		request.Header.Set("nonce", nonce)
-		request.Header.Set("timestamp", timestamp)
-		request.Header.Set("sign", hex.EncodeToString(sum[:]))
-	default:
-		request.Header.Set("x-token", "Tricolor<"+s.token(who)+">")
-	}
-}
-
-// token is that of "user" or "user/class".
-func (s *stage) token(who string) string {
-	user, class, named := strings.Cut(who, "/")
-	if !named {
-		class = "pc"
-	}
-	return s.tokens[user+" "+class]
-}
-
-// form is an upload: files first, as browsers send them in the document.
-func form(data string, files []string) (body []byte, contentType string) {
-	var b bytes.Buffer
-	w := multipart.NewWriter(&b)
-	for _, f := range files {
-		name, content := cut(f)
-		part, _ := w.CreateFormFile("file", name) // a buffer does not fail
-		io.WriteString(part, content)
-	}
-	if data != "" {
-		part, _ := w.CreatePart(textproto.MIMEHeader{"Content-Disposition": {`form-data; name="data"`}})
-		io.WriteString(part, data)
-	}
-	w.Close()
-	return b.Bytes(), w.FormDataContentType()
-}
-
-func (s *stage) answer(text string) error {
-	status, pattern := cut(text)
-	if status != strconv.Itoa(s.status) {
-		return fmt.Errorf("the status is %d: %s", s.status, s.body)
-	}
-	if pattern == "" {
-		return nil
-	}
-	if err := s.names.match([]byte(pattern), s.body); err != nil {
-		return fmt.Errorf("%w\n  got %s", err, s.body)
-	}
-	return nil
-}
-
-// open opens a session: "ws session [user[/class]] [?query]".
-func (s *stage) open(ctx context.Context, text string) error {
-	name, rest := cut(text)
-	who, query := cut(rest)
-	if who == "" {
-		who = name
-	}
-	p, err := dial(ctx, "ws"+strings.TrimPrefix(s.server.URL, "http")+"/instant/ws"+query, s.token(who))
-	if err != nil {
-		return err
-	}
-	s.peers[name] = p
-	return nil
-}
-
-// session does what a line says that begins with a session's name.
-func (s *stage) session(ctx context.Context, word, rest string) error {
-	p, known := s.peers[strings.TrimRight(word, "<>")]
-	if !known {
-		return fmt.Errorf("%q is neither a statement nor a session", word)
-	}
-	switch {
-	case strings.HasSuffix(word, ">"):
-		return p.write(ctx, s.names.expand(rest))
-	case strings.HasSuffix(word, "<"):
-		return p.expect(ctx, s.names, rest)
-	case rest == "quiet":
-		return p.quiet(ctx)
-	case rest == "leaves":
-		delete(s.peers, word)
-		return p.conn.CloseNow()
-	case strings.HasPrefix(rest, "is closed with "):
-		delete(s.peers, word)
-		if got := strconv.Itoa(int(p.closed(ctx))); got != strings.TrimPrefix(rest, "is closed with ") {
-			return fmt.Errorf("it was closed with %s", got)
-		}
-		return nil
-	}
-	return fmt.Errorf("%q is nothing that a session does", rest)
 }
 
 // newID is a 20-digit id that no other scenario has.
