@@ -71,6 +71,7 @@ user alice
 
 # The answer to that:
 < 200 {"who":"$alice","n":1,
+    # Even here.
     "old":true}
 > alice GET /list
 < 200 {"who":"$alice","...":"*"}
@@ -97,6 +98,7 @@ user alice
 
 # The answer to that:
 < 200 {"who":"$alice","n":"*","new":["$alice"]}
+    # Even here.
 > alice GET /list
 < 200 {"who":"$alice","...":"*"}
 > alice GET /list

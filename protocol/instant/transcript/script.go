@@ -46,10 +46,13 @@ func read(path string) (*script, error) {
 }
 
 // replace writes other text in the place of a statement, or takes it out when
-// the text is empty. Line numbers stay; write leaves out what is gone.
+// the text is empty. Comments among its lines stay. Line numbers stay, too; write
+// leaves out what is gone.
 func (s *script) replace(old statement, text string) {
 	for i := old.first; i <= old.last; i++ {
-		s.lines[i-1] = gone
+		if !strings.HasPrefix(strings.TrimSpace(s.lines[i-1]), "#") {
+			s.lines[i-1] = gone
+		}
 	}
 	if text != "" {
 		s.lines[old.first-1] = text
