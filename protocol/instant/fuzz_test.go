@@ -19,6 +19,11 @@ func seeds(f *testing.F) (bodies [][]byte) {
 	if err != nil || len(files) == 0 {
 		f.Fatalf("no transcripts: %v", err)
 	}
+	amqp, err := filepath.Glob("testdata/amqp/*.txt")
+	if err != nil || len(amqp) == 0 {
+		f.Fatalf("no transcripts over AMQP: %v", err)
+	}
+	files = append(files, amqp...)
 	form := regexp.MustCompile(`(?m)^\S*> .*?(\{.*(?:\n\s+.*)*)`)
 	for _, file := range files {
 		text, err := os.ReadFile(file)
