@@ -12,6 +12,10 @@ import (
 const (
 	keepQueue  = 32       // frames of capacity that an idle queue may keep
 	writePiece = 16 << 10 // bytes that a slow peer must take within WriteTimeout
+	// What the kernel may hold for one peer. Left alone it grows to megabytes,
+	// and is then writable again only when a third is gone: a peer on a slow line
+	// would seem to take nothing for longer than WriteTimeout.
+	kernelBuffer = 128 << 10
 )
 
 // A socket's queue, from Push to the written byte.
@@ -20,6 +24,13 @@ const (
 func (s *socket) fits(frame []byte) bool {
 	o := &s.ws.options
 	return s.frames == 0 || (s.frames < o.QueueFrames && s.bytes+len(frame) <= o.QueueBytes)
+}
+
+// fitsHalf tells whether half the queue has room. Who waits for room leaves the
+// other half to those who cannot wait. The caller holds mu.
+func (s *socket) fitsHalf(frame []byte) bool {
+	o := &s.ws.options
+	return s.frames == 0 || (s.frames < max(1, o.QueueFrames/2) && s.bytes+len(frame) <= o.QueueBytes/2)
 }
 
 // append queues a frame. The caller holds mu.

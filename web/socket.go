@@ -66,6 +66,9 @@ var _ protocol.Conn = (*socket)(nil)
 
 func newSocket(ws *WebSocket, conn net.Conn, early []byte) *socket {
 	n := ws.next.Add(1)
+	if buffered, ok := conn.(interface{ SetWriteBuffer(int) error }); ok {
+		_ = buffered.SetWriteBuffer(kernelBuffer) // without it the kernel's default serves
+	}
 	s := &socket{
 		ws: ws, conn: conn, raw: rawConn(conn), early: early, flushed: make(chan struct{}),
 		writer: ws.writers[n%uint64(len(ws.writers))], slot: int(n % wheelSlots),
@@ -100,7 +103,7 @@ func (s *socket) Send(ctx context.Context, frame []byte) error {
 			s.mu.Unlock()
 			return fmt.Errorf("send frame: %w", net.ErrClosed)
 		}
-		if s.fits(frame) {
+		if s.fitsHalf(frame) {
 			s.append(frame)
 			s.mu.Unlock()
 			return nil

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -668,4 +669,38 @@ func FuzzPeer(f *testing.F) {
 		p.wantEnd(t)
 		within(t, "the session's end", ended)
 	})
+}
+
+func TestTheKernelHoldsLittleForOnePeer(t *testing.T) {
+	t.Parallel()
+	held := make(chan protocol.Conn, 1)
+	_, s := sockets(t, WebSocketOptions{}, hold(held))
+	rawDial(t, s)
+	conn := within(t, "the connection", held).(*socket)
+	size := 0
+	err := conn.raw.Control(func(fd uintptr) {
+		size, _ = syscall.GetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_SNDBUF)
+	})
+	if err != nil || size == 0 || size > 2*kernelBuffer { // Linux doubles it for its own needs
+		t.Errorf("the send buffer is %d bytes (%v), want at most %d", size, err, 2*kernelBuffer)
+	}
+}
+
+func TestWhoWaitsForRoomLeavesHalfOfIt(t *testing.T) {
+	t.Parallel()
+	held := make(chan protocol.Conn, 1)
+	_, s := sockets(t, WebSocketOptions{QueueFrames: 8, QueueBytes: 64 << 20}, hold(held))
+	rawDial(t, s) // never reads
+	conn := within(t, "the connection", held)
+	big := make([]byte, 1<<20)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	for conn.Send(ctx, big) == nil { // until the kernel's buffers are full, too
+	}
+	for n := range 4 {
+		if !conn.Push(big) {
+			t.Fatalf("push %d behind a full replay was refused", n)
+		}
+	}
+	conn.Close(protocol.CloseSlow)
 }
