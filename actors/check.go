@@ -26,7 +26,7 @@ func check(command any) error {
 	case protocol.History:
 		return checkConversation(c.Conversation)
 	case protocol.SendMessage:
-		return firstOf(checkConversation(c.Conversation), checkClientID(c.ClientID), checkContent(c.Content))
+		return checkSend(c)
 	case protocol.UpdateMessage:
 		return firstOf(checkConversation(c.Conversation), checkContent(c.Content))
 	case protocol.RecallMessage:
@@ -34,17 +34,20 @@ func check(command any) error {
 	case protocol.DeleteMessage:
 		return checkConversation(c.Conversation)
 	case protocol.ImportUser:
-		return firstOf(checkUser(c.User), checkName(c.Profile.Name), protocol.CheckText("platform_id", string(c.Profile.Platform)))
+		return firstOf(checkUser(c.User), checkName(c.Profile.Name), checkPlatform(c.Profile.Platform))
 	case protocol.NameUser:
 		return checkUser(c.User)
 	case protocol.LogIn:
-		return firstOf(checkUser(c.User), protocol.CheckID("device class", string(c.Class)), checkQueueName(c.Queue))
+		return firstOf(checkUser(c.User), protocol.CheckID("device class", string(c.Class)),
+			checkPlatform(c.Platform), checkQueueName(c.Queue))
 	case protocol.BindQueue:
 		return firstOf(checkUser(c.By.User), protocol.CheckID("queue", c.Queue.Name))
 	case protocol.OpenSession:
 		return firstOf(checkUser(c.By.User), checkQueueName(c.Queue))
+	case protocol.SetWaterMark:
+		return checkWaterMark(c.Raw)
 	case protocol.SetPlatformBroker:
-		return protocol.CheckID("platform_id", string(c.Broker.Platform))
+		return checkBroker(c.Broker)
 	case interface{ Key() protocol.Key }:
 		return protocol.CheckID(c.Key().Kind.String(), c.Key().ID)
 	}
@@ -102,6 +105,45 @@ func checkContent(c protocol.Content) error {
 	return nil
 }
 
+func checkSend(c protocol.SendMessage) error {
+	return firstOf(checkConversation(c.Conversation), protocol.CheckID("sender", string(senderOf(c))),
+		checkClientID(c.ClientID), checkContent(c.Content), checkPersonList(c.To))
+}
+
+func checkPlatform(id protocol.PlatformID) error {
+	if id == "" {
+		return nil
+	}
+	return protocol.CheckID("platform_id", string(id))
+}
+
+// maxWaterMark bounds the JSON of a water mark, in bytes.
+const maxWaterMark = 64 << 10
+
+func checkWaterMark(raw []byte) error {
+	if len(raw) > maxWaterMark {
+		return protocol.Errorf(protocol.TooLarge, "a water mark has at most %d bytes", maxWaterMark)
+	}
+	return nil
+}
+
+func checkBroker(b protocol.PlatformBroker) error {
+	if err := protocol.CheckID("platform_id", string(b.Platform)); err != nil {
+		return err
+	}
+	for what, text := range map[string]string{
+		"mq_host": b.Host, "mq_user": b.User, "mq_password": b.Password, "mq_vhost": b.Vhost,
+	} {
+		if len(text) > protocol.MaxNameLength {
+			return protocol.Errorf(protocol.Invalid, "%s is longer than %d bytes", what, protocol.MaxNameLength)
+		}
+		if err := protocol.CheckText(what, text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func checkPersons(id protocol.ConversationID, persons []protocol.UserID) error {
 	if err := checkConversation(id); err != nil {
 		return err
@@ -129,7 +171,7 @@ func checkCreate(c protocol.CreateConversation) error {
 		if err := checkConversation(c.ID); err != nil {
 			return err
 		}
-		if c.ID.IsFeed() {
+		if c.ID.IsReserved() {
 			return protocol.Errorf(protocol.Invalid, "conversation_id is reserved")
 		}
 	}

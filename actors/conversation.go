@@ -168,6 +168,10 @@ func (c *conversation) add(cmd protocol.AddMembers) (decision, error) {
 	if c.Kind == protocol.Direct {
 		return decision{}, protocol.Errorf(protocol.Forbidden, "a direct conversation takes nobody in")
 	}
+	if len(cmd.Members) == 0 {
+		// He became a member after the look that found him a stranger.
+		return decision{}, protocol.Errorf(protocol.Unavailable, "the members changed this very moment")
+	}
 	added := slices.DeleteFunc(slices.Clone(cmd.Members), func(p protocol.Person) bool {
 		_, in := c.members[p.User]
 		return in
@@ -344,6 +348,7 @@ func (c *conversation) publication(r protocol.Record) *protocol.Publication {
 }
 
 func (c *conversation) head() protocol.Seq { return c.newest }
+func (c *conversation) exists() bool       { return c.Kind != 0 }
 func (c *conversation) busy() bool         { return false }
 func (c *conversation) unsaved() any       { return nil }
 

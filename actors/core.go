@@ -33,7 +33,8 @@ type Options struct {
 	// MaxPendingTotal bounds the commands that wait for all actors together. 0
 	// means 65,536.
 	MaxPendingTotal int
-	// MaxSessions bounds the live sessions of one user. 0 means 64.
+	// MaxSessions bounds the live sessions of one user; one more replaces the
+	// oldest. 0 means 64.
 	MaxSessions int
 	// ReplayLimit bounds the events of one conversation that a returning
 	// session is sent; older ones are announced as trimmed. 0 means 1,000.
@@ -83,7 +84,7 @@ func New(options Options) *Core {
 		return slog.New(warnings{c.Log.Handler()}) // its life is no news
 	}))
 	c.metrics = newMetrics(c)
-	c.shards = newShards(c.Shards, c.metrics)
+	c.shards = newShards(c.Shards, c.metrics, c.Log)
 	c.directory = newDirectory(c)
 	return c
 }
@@ -110,6 +111,8 @@ func (c *Core) Deliver(ctx context.Context, key protocol.Key, command any) proto
 		return protocol.Answered(c.create(ctx, command))
 	case protocol.AddMembers:
 		return c.add(ctx, command)
+	case protocol.OpenSession:
+		return c.open(ctx, command)
 	}
 	return c.hand(ctx, key, command)
 }
@@ -120,16 +123,38 @@ func (c *Core) hand(ctx context.Context, key protocol.Key, command any) protocol
 	if err := c.directory.send(ctx, key, envelope{command, reply}); err != nil {
 		return protocol.Answered(nil, err)
 	}
-	return func(ctx context.Context) (any, error) {
-		select {
-		case out := <-reply:
-			if read, later := out.answer.(reading); later {
-				return read()
-			}
-			return out.answer, out.err
-		case <-ctx.Done():
-			return nil, protocol.Errorf(protocol.Unavailable, "no answer in time")
+	return func(ctx context.Context) (any, error) { return await(ctx, reply) }
+}
+
+func await(ctx context.Context, reply <-chan outcome) (any, error) {
+	select {
+	case out := <-reply:
+		if read, later := out.answer.(reading); later {
+			return read()
 		}
+		return out.answer, out.err
+	case <-ctx.Done():
+		return nil, protocol.Errorf(protocol.Unavailable, "no answer in time")
+	}
+}
+
+// open hands a session's opening over. A session whose asker gave up is closed
+// again: nobody else knows that it exists.
+func (c *Core) open(ctx context.Context, cmd protocol.OpenSession) protocol.Pending {
+	reply := make(chan outcome, 1)
+	if err := c.directory.send(ctx, cmd.Key(), envelope{cmd, reply}); err != nil {
+		return protocol.Answered(nil, err)
+	}
+	return func(ctx context.Context) (any, error) {
+		answer, err := await(ctx, reply)
+		if err != nil && ctx.Err() != nil {
+			go func() { // ends with the answer, which every command gets
+				if opened, ok := (<-reply).answer.(protocol.Session); ok {
+					c.ask(context.WithoutCancel(ctx), cmd.Key(), protocol.CloseSession{By: cmd.By, Session: opened.ID})
+				}
+			}()
+		}
+		return answer, err
 	}
 }
 
@@ -152,3 +177,6 @@ func (c *Core) Authenticate(_ context.Context, token protocol.Token) (protocol.P
 	}
 	return protocol.Principal{User: user, Class: class}, nil
 }
+
+// Alive is how many actors are in memory.
+func (c *Core) Alive() int { return c.directory.alive() }

@@ -374,8 +374,8 @@ func TestCatchingUp(t *testing.T) {
 	ask(s, protocol.SendMessage{Conversation: protocol.BroadcastFeed, By: protocol.AsUser("a"), Content: protocol.Text("to all")})
 	s.login("b", protocol.ClassPC, "tb2")
 	by := protocol.Principal{User: "b", Class: protocol.ClassPC}
-	texts := func(runs []protocol.Conversational) (all []string) {
-		for _, run := range runs {
+	texts := func(got protocol.CaughtUp) (all []string) {
+		for _, run := range got.Runs {
 			for _, m := range run.Messages {
 				all = append(all, m.Content.Parts[0].Text)
 			}

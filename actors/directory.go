@@ -83,14 +83,16 @@ func (d *directory) trySend(key protocol.Key, env envelope) (retiring <-chan str
 	if e != nil && e.retired {
 		return e.gone, nil
 	}
-	if d.pending.Load() >= int64(d.core.MaxPendingTotal) {
+	// The end of a session makes room; and there are no more ends than sessions.
+	_, ends := env.command.(protocol.CloseSession)
+	if !ends && d.pending.Load() >= int64(d.core.MaxPendingTotal) {
 		d.core.metrics.refused.Inc()
 		return nil, protocol.Errorf(protocol.Unavailable, "the server is overloaded")
 	}
 	if e == nil {
 		e = d.spawn(p, key)
 	}
-	if e.pending.Load() >= int64(d.core.MaxPending) {
+	if !ends && e.pending.Load() >= int64(d.core.MaxPending) {
 		d.core.metrics.refused.Inc()
 		return nil, protocol.Errorf(protocol.Unavailable, "the %s is overloaded", key.Kind)
 	}
@@ -115,6 +117,19 @@ func (d *directory) spawn(p *part, key protocol.Key) *entry {
 func (d *directory) answered(e *entry) {
 	e.pending.Add(-1)
 	d.pending.Add(-1)
+}
+
+// release retires an actor that has nothing to own, unless a command is on its
+// way to it. The actor itself asks, and stops when it is told so.
+func (d *directory) release(key protocol.Key, e *entry) bool {
+	p := d.part(key)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if e.retired || e.pending.Load() > 0 {
+		return false
+	}
+	e.retired = true
+	return true
 }
 
 // stopped takes an actor out that has stopped. The actor calls it last.
@@ -179,4 +194,15 @@ func (d *directory) close(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// alive counts the entries.
+func (d *directory) alive() (n int) {
+	for i := range d.parts {
+		p := &d.parts[i]
+		p.mu.Lock()
+		n += len(p.entries)
+		p.mu.Unlock()
+	}
+	return n
 }

@@ -28,6 +28,7 @@ func (c *Core) conversations(user protocol.UserID) ([]protocol.Listed, error) {
 		return nil, err
 	}
 	list := make([]protocol.Listed, 0, len(in))
+	members := 0
 	for _, id := range in {
 		view, found, err := c.Store.Conversation(id)
 		if err != nil {
@@ -37,7 +38,10 @@ func (c *Core) conversations(user protocol.UserID) ([]protocol.Listed, error) {
 			continue
 		}
 		listed := protocol.Listed{ConversationView: view}
-		for _, m := range view.Members {
+		if members += len(view.Members); members > protocol.MaxListed {
+			listed.Members, listed.Cut = nil, true
+		}
+		for _, m := range listed.Members {
 			if c.Store.IsDeleted(m.User) {
 				if listed.Deleted == nil {
 					listed.Deleted = map[protocol.UserID]bool{}
@@ -60,10 +64,7 @@ func (u *user) unread(q protocol.Unread) (decision, error) {
 		if q.Conversation == "" {
 			return c.everywhere()
 		}
-		if err := c.in(q.Conversation); err != nil {
-			return nil, err
-		}
-		return c.runs, nil
+		return c.in(q.Conversation)
 	}))
 }
 
@@ -79,10 +80,7 @@ func (u *user) offline(q protocol.Offline) (decision, error) {
 			if q.Feed == "" {
 				return c.everywhere()
 			}
-			if err := c.in(q.Feed); err != nil {
-				return nil, err
-			}
-			return c.runs, nil
+			return c.in(q.Feed)
 		}), nil
 	}}
 	if u.Caught == 0 {
@@ -92,7 +90,7 @@ func (u *user) offline(q protocol.Offline) (decision, error) {
 }
 
 // catchUp collects the messages of a user between two ids, oldest first, at
-// most MaxCatchUp.
+// most MaxCatchUp and MaxCatchUpSize.
 type catchUp struct {
 	core       *Core
 	user       protocol.User
@@ -100,12 +98,13 @@ type catchUp struct {
 	until      protocol.MessageID // only these and smaller ids
 	withoutOwn bool
 
-	runs  []protocol.Conversational
-	count int
+	protocol.CaughtUp
+	count int // messages
+	size  int // bytes of content
 }
 
 // everywhere reads all conversations that the user is a member of.
-func (c *catchUp) everywhere() ([]protocol.Conversational, error) {
+func (c *catchUp) everywhere() (any, error) {
 	standings, err := c.core.Store.Standings(c.user.ID)
 	if err != nil {
 		return nil, err
@@ -118,36 +117,45 @@ func (c *catchUp) everywhere() ([]protocol.Conversational, error) {
 			return nil, err
 		}
 	}
-	return c.runs, nil
+	return c.CaughtUp, nil
 }
 
 // in reads one conversation or feed.
-func (c *catchUp) in(id protocol.ConversationID) error {
+func (c *catchUp) in(id protocol.ConversationID) (any, error) {
+	since, err := c.since(id)
+	if err == nil {
+		err = c.read(id, since)
+	}
+	return c.CaughtUp, err
+}
+
+// since is the first Seq of a conversation that the user is to see.
+func (c *catchUp) since(id protocol.ConversationID) (protocol.Seq, error) {
 	if id.IsFeed() {
 		c.after = max(c.after, c.user.Created)
-		return c.read(id, 0)
+		return 0, nil
 	}
 	s, found, err := c.core.Store.Standing(c.user.ID, id)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if found && s.Until == 0 {
-		return c.read(id, s.Since)
+		return s.Since, nil
 	}
 	_, exists, err := c.core.Store.Conversation(id)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if !exists {
-		return protocol.Errorf(protocol.NotFound, "no such conversation")
+		return 0, protocol.Errorf(protocol.NotFound, "no such conversation")
 	}
-	return protocol.Errorf(protocol.Forbidden, "not a member of the conversation")
+	return 0, protocol.Errorf(protocol.Forbidden, "not a member of the conversation")
 }
 
 func (c *catchUp) read(id protocol.ConversationID, since protocol.Seq) error {
 	var run []protocol.Message
 	err := c.core.Store.After(id, c.after, func(r protocol.Record) bool {
-		if r.ID > c.until || c.count >= protocol.MaxCatchUp {
+		if r.ID > c.until || c.More {
 			return false
 		}
 		m, ok := r.Message()
@@ -157,12 +165,17 @@ func (c *catchUp) read(id protocol.ConversationID, since protocol.Seq) error {
 		if c.withoutOwn && m.Sender == c.user.ID {
 			return true
 		}
-		run = append(run, m)
 		c.count++
+		c.size += m.Content.Size()
+		if c.count > protocol.MaxCatchUp || c.size > protocol.MaxCatchUpSize && c.count > 1 {
+			c.More = true
+			return false
+		}
+		run = append(run, m)
 		return true
 	})
 	if len(run) > 0 {
-		c.runs = append(c.runs, protocol.Conversational{Conversation: id, Messages: run})
+		c.Runs = append(c.Runs, protocol.Conversational{Conversation: id, Messages: run})
 	}
 	return err
 }

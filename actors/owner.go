@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"fmt"
 	"runtime/debug"
 	"time"
 
@@ -25,6 +26,9 @@ type rules interface {
 	publication(protocol.Record) *protocol.Publication
 	// head is the newest Seq; always 0 where events have none.
 	head() protocol.Seq
+	// exists tells whether there is something to own; what is not there is not
+	// kept in memory.
+	exists() bool
 	// busy tells whether the actor holds what must outlive an idle spell.
 	busy() bool
 	// unsaved is the command that saves what the rules hold back, nil when
@@ -100,7 +104,8 @@ type owner struct {
 	retiring bool
 	lost     bool // what was held back could not be saved while retiring
 	waiting  []envelope
-	flying   []flight // handed to the store, oldest first
+	flying   []flight            // handed to the store, oldest first
+	naming   map[clientName]bool // messages in flight that their client named
 	timer    *time.Timer
 }
 
@@ -132,10 +137,8 @@ func newOwner(c *Core, key protocol.Key, e *entry) *owner {
 	return o
 }
 
-// Receive implements actor.Actor. A panic harms the message that caused it:
-// its command is answered with Internal, and the state is loaded again.
+// Receive implements actor.Actor.
 func (o *owner) Receive(ctx actor.Context) {
-	defer o.rescue()
 	switch msg := ctx.Message().(type) {
 	case envelope:
 		o.waiting = append(o.waiting, msg)
@@ -156,14 +159,21 @@ func (o *owner) Receive(ctx actor.Context) {
 	o.rest(ctx)
 }
 
-func (o *owner) rescue() {
-	reason := recover()
-	if reason == nil {
-		return
-	}
-	o.core.metrics.panics.Inc()
-	o.core.Log.Error("actor panicked", "actor", o.key.Kind.String(), "reason", reason, "stack", string(debug.Stack()))
-	o.loaded = false
+// guard runs one step of one command. A panic harms that command alone: it is
+// answered with Internal, and the state is loaded again.
+func (o *owner) guard(env *envelope, step func()) {
+	defer func() {
+		reason := recover()
+		if reason == nil {
+			return
+		}
+		o.core.metrics.panics.Inc()
+		o.core.Log.Error("actor panicked", "actor", o.key.Kind.String(),
+			"command", fmt.Sprintf("%T", env.command), "reason", reason, "stack", string(debug.Stack()))
+		o.loaded = false
+		o.reply(env, outcome{err: protocol.Errorf(protocol.Internal, "%T panicked", env.command)})
+	}()
+	step()
 }
 
 // work decides what waits, as far as what is in flight allows.
@@ -179,7 +189,7 @@ func (o *owner) work(ctx actor.Context) {
 		}
 		o.waiting[0] = envelope{}
 		o.waiting = o.waiting[1:]
-		o.do(ctx, env)
+		o.guard(&env, func() { o.do(ctx, &env) })
 	}
 	o.waiting = nil
 }
@@ -188,16 +198,7 @@ func (o *owner) work(ctx actor.Context) {
 func (o *owner) ahead(command any) bool {
 	switch c := command.(type) {
 	case protocol.SendMessage:
-		name := nameOf(c)
-		if name.id == "" {
-			return true
-		}
-		for _, f := range o.flying {
-			if f.client == name {
-				return false // a retry of it: wait for the first answer
-			}
-		}
-		return true
+		return !o.naming[nameOf(c)] // a retry waits for the first answer
 	case protocol.History, protocol.ConversationOf:
 		return true
 	}
@@ -205,13 +206,7 @@ func (o *owner) ahead(command any) bool {
 }
 
 // do decides one command and hands its events to the store.
-func (o *owner) do(ctx actor.Context, env envelope) {
-	defer func() {
-		if reason := recover(); reason != nil {
-			o.reply(env, outcome{err: protocol.Errorf(protocol.Internal, "%T panicked", env.command)})
-			panic(reason) // rescue logs it
-		}
-	}()
+func (o *owner) do(ctx actor.Context, env *envelope) {
 	if !o.loaded {
 		if err := o.rules.load(o.core.Store); err != nil {
 			o.fail(env, err)
@@ -236,11 +231,16 @@ func (o *owner) do(ctx actor.Context, env envelope) {
 	}
 }
 
-func (o *owner) commit(ctx actor.Context, env envelope, d decision) {
+func (o *owner) commit(ctx actor.Context, env *envelope, d decision) {
 	send, isSend := env.command.(protocol.SendMessage)
-	f := flight{env: env, decision: d, started: time.Now(), alone: !isSend}
-	if isSend {
+	f := flight{env: *env, decision: d, started: time.Now(), alone: !isSend}
+	env.reply = nil // the flight's from now on
+	if isSend && send.ClientID != "" {
 		f.client = nameOf(send)
+		if o.naming == nil {
+			o.naming = map[clientName]bool{}
+		}
+		o.naming[f.client] = true
 	}
 	var seq protocol.Seq
 	if o.key.Kind == protocol.KindConversation {
@@ -257,38 +257,39 @@ func (o *owner) commit(ctx actor.Context, env envelope, d decision) {
 	})
 }
 
-// land ends the oldest flight: apply, answer, publish.
+// land ends the oldest flight: apply, answer, publish. What is committed is
+// published whatever happens to the command.
 func (o *owner) land(c committed) {
 	f := o.flying[0]
 	o.flying[0] = flight{}
 	o.flying = o.flying[1:]
+	delete(o.naming, f.client)
 	if len(o.flying) == 0 {
 		o.flying = nil
 	}
 	if c.err != nil {
 		o.loaded = false
-		o.lost = o.retiring
-		o.fail(f.env, c.err)
+		if _, saves := f.env.command.(saveReceipts); saves {
+			o.lost = o.retiring
+		}
+		o.fail(&f.env, c.err)
 		return
 	}
-	defer func() {
-		if reason := recover(); reason != nil {
-			o.reply(f.env, outcome{err: protocol.Errorf(protocol.Internal, "%T panicked", f.env.command)})
-			panic(reason) // rescue logs it
+	o.guard(&f.env, func() {
+		if o.loaded {
+			for _, r := range c.records {
+				o.rules.apply(r)
+			}
 		}
-	}()
-	if o.loaded {
-		for _, r := range c.records {
-			o.rules.apply(r)
-		}
-	}
-	o.answer(f.env, f.decision, c.records)
-	f.env.reply = nil
+		o.answer(&f.env, f.decision, c.records)
+	})
 	o.core.metrics.committed(c.records, f.started)
 	for _, r := range c.records {
-		if p := o.rules.publication(r); p != nil {
-			o.core.shards.publish(p)
-		}
+		o.guard(&f.env, func() {
+			if p := o.rules.publication(r); p != nil {
+				o.core.shards.publish(p)
+			}
+		})
 	}
 }
 
@@ -297,14 +298,25 @@ func (o *owner) land(c committed) {
 func (o *owner) rest(ctx actor.Context) {
 	unsaved := o.rules.unsaved() != nil && !o.lost
 	o.entry.busy.Store(unsaved || o.rules.busy())
-	idle := len(o.waiting) == 0 && len(o.flying) == 0
+	if len(o.waiting) > 0 || len(o.flying) > 0 {
+		return
+	}
 	switch {
-	case o.retiring && idle && unsaved:
+	case o.retiring && unsaved:
 		o.waiting = append(o.waiting, envelope{command: o.rules.unsaved()})
 		o.work(ctx)
-	case o.retiring && idle:
+		if len(o.flying) == 0 { // nothing was handed over: the store cannot even be read
+			o.stop(ctx)
+		}
+	case o.retiring:
 		o.stop(ctx)
-	case unsaved && o.timer == nil && !o.retiring:
+	case !o.rules.exists() && !o.entry.busy.Load():
+		if o.core.directory.release(o.key, o.entry) {
+			o.retiring = true
+			o.stop(ctx)
+		}
+	}
+	if unsaved && o.timer == nil && !o.retiring {
 		root, self := o.core.system.Root, ctx.Self()
 		o.timer = time.AfterFunc(saveEvery, func() { root.Send(self, save{}) })
 	}
@@ -319,7 +331,7 @@ func (o *owner) stop(ctx actor.Context) {
 	ctx.Stop(ctx.Self())
 }
 
-func (o *owner) answer(env envelope, d decision, records []protocol.Record) {
+func (o *owner) answer(env *envelope, d decision, records []protocol.Record) {
 	if d.answer == nil {
 		o.reply(env, outcome{answer: protocol.Done{}})
 		return
@@ -328,17 +340,19 @@ func (o *owner) answer(env envelope, d decision, records []protocol.Record) {
 	o.reply(env, outcome{answer: a, err: err})
 }
 
-func (o *owner) fail(env envelope, err error) {
+func (o *owner) fail(env *envelope, err error) {
 	if protocol.CodeOf(err) == protocol.Internal {
 		o.core.Log.Error("command failed", "actor", o.key.Kind.String(), "error", err)
 	}
 	o.reply(env, outcome{err: err})
 }
 
-func (o *owner) reply(env envelope, out outcome) {
+// reply answers a command; a second answer to it is none.
+func (o *owner) reply(env *envelope, out outcome) {
 	if env.reply == nil {
 		return
 	}
+	o.core.directory.answered(o.entry) // first: who has his answer may ask again
 	env.reply <- out
-	o.core.directory.answered(o.entry)
+	env.reply = nil
 }

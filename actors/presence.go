@@ -3,6 +3,7 @@ package actors
 import (
 	"context"
 	"maps"
+	"slices"
 
 	"instantd/protocol"
 )
@@ -26,9 +27,6 @@ func (u *user) openSession(cmd protocol.OpenSession) (decision, error) {
 	if !in || login.Token == "" || login.Token != digest {
 		return decision{}, protocol.Errorf(protocol.Unauthenticated, "token is not in force")
 	}
-	if len(u.sessions) >= u.core.MaxSessions {
-		return decision{}, protocol.Errorf(protocol.RateLimited, "a user has at most %d sessions", u.core.MaxSessions)
-	}
 	all := u.presence(len(u.Logins), 1)
 	if _, has := u.declaredQueue(login.Class); cmd.Queue != "" && !has {
 		if len(u.Queues) >= protocol.MaxQueues {
@@ -49,6 +47,10 @@ func (u *user) openSession(cmd protocol.OpenSession) (decision, error) {
 // begin makes a session part of the index. The order matters: register first,
 // then read the conversations, so that no joining falls between.
 func (u *user) begin(s *session) (protocol.Session, error) {
+	if len(u.sessions) >= u.core.MaxSessions {
+		oldest := slices.Min(slices.Collect(maps.Keys(u.sessions)))
+		u.drop(u.sessions[oldest], protocol.CloseReplaced)
+	}
 	u.hold.Store(true) // before the answer: from now on there is something to lose
 	u.sessions[s.id] = s
 	u.core.metrics.sessions.WithLabelValues(s.transport).Inc()

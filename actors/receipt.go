@@ -119,7 +119,7 @@ func (u *user) acknowledge(cmd protocol.Acknowledge, f facts) (decision, error) 
 		return decision{}, protocol.Errorf(protocol.Forbidden, "not a member of the conversation")
 	}
 	if cmd.Seq > f.head {
-		return decision{}, protocol.Errorf(protocol.Invalid, "seq is beyond the newest, %d", f.head)
+		return decision{}, protocol.Errorf(protocol.Invalid, "seq is beyond the newest")
 	}
 	step := protocol.Receipt{Conversation: cmd.Conversation, Class: cmd.By.Class, Delivered: cmd.Seq}
 	if cmd.Read {

@@ -17,8 +17,13 @@ const (
 )
 
 // maxHeld bounds what a session holds while it is brought up to date. When it
-// is full it is thrown away, and the store is read again.
-const maxHeld = 1_024
+// is full, events of conversations are thrown away, and the store is read again.
+// What no store keeps for a session, such as presence, is held on to, the newest
+// maxPassing of them.
+const (
+	maxHeld    = 1_024
+	maxPassing = maxHeld / 4
+)
 
 // session is one live connection. The first part never changes, the second
 // belongs to the shard.
@@ -41,9 +46,11 @@ type session struct {
 
 func (s *session) hold(p *protocol.Publication) {
 	if len(s.held) == maxHeld {
-		s.held, s.overflow = nil, true
+		s.held = slices.DeleteFunc(s.held, func(p *protocol.Publication) bool { return p.Conversation() != "" })
+		s.held = s.held[max(0, len(s.held)-maxPassing):]
+		s.overflow = true
 	}
-	if !s.overflow {
+	if !s.overflow || p.Conversation() == "" {
 		s.held = append(s.held, p)
 	}
 }
@@ -72,15 +79,11 @@ func (s *session) take(m take) taken {
 	}
 	t := taken{held: s.held, overflow: s.overflow}
 	s.held, s.overflow = nil, false
-	if len(t.held) > 0 || t.overflow {
-		return t
+	if len(t.held) == 0 && !t.overflow && m.ready {
+		s.phase, s.brought = live, m.brought
+		t.live = true
 	}
-	s.phase, s.brought = live, m.brought
-	if !s.sink.Push(m.ready) {
-		s.phase = closed
-		s.sink.Close(protocol.CloseSlow)
-	}
-	return taken{live: true}
+	return t
 }
 
 // replay brings a session up to date: everything from the store that its
@@ -100,21 +103,13 @@ func (r *replay) run(ctx context.Context, ready []byte) error {
 	if err := r.read(ctx); err != nil {
 		return err
 	}
+	isReady := false
 	for {
-		reply := make(chan taken, 1)
-		r.shard.send(take{session: r.session, brought: r.sent, ready: ready, reply: reply})
-		var t taken
-		select {
-		case t = <-reply:
-		case <-r.shard.stop:
-			return protocol.Errorf(protocol.Unavailable, "the server is shutting down")
-		case <-ctx.Done():
-			return ctx.Err()
+		t, err := r.take(ctx, isReady)
+		if err != nil || t.live {
+			return err
 		}
-		switch {
-		case t.live:
-			return nil
-		case t.overflow:
+		if t.overflow {
 			if err := r.read(ctx); err != nil {
 				return err
 			}
@@ -124,6 +119,26 @@ func (r *replay) run(ctx context.Context, ready []byte) error {
 				return err
 			}
 		}
+		if !isReady && len(t.held) == 0 && !t.overflow {
+			if err := r.session.sink.Send(ctx, ready); err != nil {
+				return err
+			}
+			isReady = true
+		}
+	}
+}
+
+// take asks the shard for what was held meanwhile.
+func (r *replay) take(ctx context.Context, ready bool) (taken, error) {
+	reply := make(chan taken, 1)
+	r.shard.send(take{session: r.session, ready: ready, brought: r.sent, reply: reply})
+	select {
+	case t := <-reply:
+		return t, nil
+	case <-r.shard.stop:
+		return taken{}, protocol.Errorf(protocol.Unavailable, "the server is shutting down")
+	case <-ctx.Done():
+		return taken{}, ctx.Err()
 	}
 }
 
@@ -135,7 +150,18 @@ func (r *replay) release(ctx context.Context, p *protocol.Publication) error {
 		}
 		r.sent[id] = p.Seq
 	}
-	return r.send(ctx, p.Frame(r.session.encoder))
+	frame, err := p.Frame(r.session.encoder)
+	return r.deliver(ctx, frame, err)
+}
+
+// deliver sends a frame, and passes over an event that cannot be encoded.
+func (r *replay) deliver(ctx context.Context, frame []byte, err error) error {
+	if err != nil {
+		r.core.metrics.panics.Inc()
+		r.core.Log.Error("event not delivered", "user", r.user.ID, "error", err)
+		return nil
+	}
+	return r.send(ctx, frame)
 }
 
 func (r *replay) send(ctx context.Context, frame []byte) error {
@@ -173,8 +199,30 @@ func (r *replay) read(ctx context.Context) error {
 // does not keep a read transaction open.
 const replayPage = 128
 
-func (r *replay) conversation(ctx context.Context, s protocol.Standing) error {
-	from := max(r.marks[s.Conversation], s.Since-1, r.sent[s.Conversation])
+// conversation reads what was not acknowledged of every stay of the user.
+func (r *replay) conversation(ctx context.Context, newest protocol.Standing) error {
+	stays := []protocol.Member{newest.Member}
+	if r.reached(newest.Conversation) < newest.Since-1 && !newest.Conversation.IsFeed() {
+		var err error
+		if stays, err = r.core.Store.Stays(r.user.ID, newest.Conversation); err != nil {
+			return err
+		}
+	}
+	for _, stay := range stays {
+		if err := r.stay(ctx, protocol.Standing{Conversation: newest.Conversation, Member: stay}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// reached is how far the session needs nothing of a conversation.
+func (r *replay) reached(id protocol.ConversationID) protocol.Seq {
+	return max(r.marks[id], r.sent[id])
+}
+
+func (r *replay) stay(ctx context.Context, s protocol.Standing) error {
+	from := max(r.reached(s.Conversation), s.Since-1)
 	if s.Until != 0 && from >= s.Until {
 		return nil
 	}
@@ -185,8 +233,7 @@ func (r *replay) conversation(ctx context.Context, s protocol.Standing) error {
 	if s.Conversation.IsFeed() && at < s.JoinedID {
 		at = s.JoinedID // a feed has no joining event; it begins with the user
 	} else if first > from+1 {
-		lost := protocol.Trimmed{Conversation: s.Conversation, From: from + 1, To: first - 1}
-		if err := r.send(ctx, r.trimmed(lost)); err != nil {
+		if err := r.trim(ctx, s, from, first); err != nil {
 			return err
 		}
 	}
@@ -207,6 +254,24 @@ func (r *replay) conversation(ctx context.Context, s protocol.Standing) error {
 	}
 }
 
+// trim announces that what follows from, and comes before first, is left out.
+func (r *replay) trim(ctx context.Context, s protocol.Standing, from, first protocol.Seq) error {
+	lost := protocol.Trimmed{Conversation: s.Conversation, From: from + 1, To: first - 1}
+	if s.Until != 0 {
+		lost.To = min(lost.To, s.Until)
+	}
+	if s.Conversation.IsFeed() {
+		err := r.core.Store.After(s.Conversation, s.JoinedID, func(first protocol.Record) bool {
+			lost.From = max(lost.From, first.Seq)
+			return false
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return r.send(ctx, r.trimmed(lost))
+}
+
 func (r *replay) page(s protocol.Standing, at protocol.MessageID) ([]protocol.Record, error) {
 	var page []protocol.Record
 	err := r.core.Store.After(s.Conversation, at, func(record protocol.Record) bool {
@@ -224,7 +289,8 @@ func (r *replay) record(ctx context.Context, record protocol.Record) error {
 	if receivers := record.Receivers(); receivers != nil && !slices.Contains(receivers, r.user.ID) {
 		return nil
 	}
-	return r.send(ctx, r.session.encoder.Encode(record))
+	frame, err := protocol.Render(r.session.encoder, record)
+	return r.deliver(ctx, frame, err)
 }
 
 func departs(record protocol.Record, user protocol.UserID) bool {

@@ -2,6 +2,7 @@ package actors
 
 import (
 	"hash/maphash"
+	"log/slog"
 	"sync"
 
 	"instantd/protocol"
@@ -20,11 +21,11 @@ type shards struct {
 // publishing actor up, whose own queue then fills and refuses.
 const shardQueue = 4_096
 
-func newShards(n int, m *metrics) shards {
+func newShards(n int, m *metrics, log *slog.Logger) shards {
 	s := shards{seed: maphash.MakeSeed()}
 	for range n {
 		sh := &shard{
-			in: make(chan any, shardQueue), stop: make(chan struct{}), stopped: make(chan struct{}), metrics: m,
+			in: make(chan any, shardQueue), stop: make(chan struct{}), stopped: make(chan struct{}), metrics: m, log: log,
 			users: map[protocol.UserID]*listener{}, audiences: map[protocol.ConversationID][]*listener{},
 		}
 		s.all = append(s.all, sh)
@@ -63,6 +64,7 @@ type shard struct {
 	stop    chan struct{}
 	stopped chan struct{}
 	metrics *metrics
+	log     *slog.Logger
 
 	users     map[protocol.UserID]*listener
 	audiences map[protocol.ConversationID][]*listener
@@ -90,12 +92,11 @@ type (
 	}
 	// unregister removes a session.
 	unregister struct{ session *session }
-	// take asks for what a session holds. When it holds nothing it goes live,
-	// right behind the frame ready.
+	// take asks for what a session holds.
 	take struct {
 		session *session
-		brought map[protocol.ConversationID]protocol.Seq // the shard's from now on, if the session goes live
-		ready   []byte
+		ready   bool                                     // everything before was sent: go live when nothing is held
+		brought map[protocol.ConversationID]protocol.Seq // the shard's from then on
 		reply   chan<- taken
 	}
 	taken struct {
@@ -214,7 +215,7 @@ func (s *shard) leave(l *listener, id protocol.ConversationID) {
 // deliver carries an event to the sessions that are to hear of it. Who joins
 // by it is sent it, and who departs by it as well.
 func (s *shard) deliver(p *protocol.Publication) {
-	out := delivery{p: p, metrics: s.metrics}
+	out := delivery{p: p, metrics: s.metrics, log: s.log}
 	switch p.Key.Kind {
 	case protocol.KindConversation:
 		s.deliverToMembers(&out)
@@ -296,6 +297,7 @@ func (l *listener) move(id protocol.ConversationID) {
 type delivery struct {
 	p       *protocol.Publication
 	metrics *metrics
+	log     *slog.Logger
 
 	by        protocol.Encoder // of frame
 	frame     []byte
@@ -316,7 +318,12 @@ func (d *delivery) to(l *listener) {
 
 func (d *delivery) push(s *session) {
 	if d.by != s.encoder {
-		d.by, d.frame = s.encoder, d.p.Frame(s.encoder)
+		var err error
+		d.by = s.encoder
+		if d.frame, err = d.p.Frame(s.encoder); err != nil {
+			d.metrics.panics.Inc()
+			d.log.Error("event not delivered", "error", err)
+		}
 	}
 	if d.frame == nil || s.has(d.p) {
 		return

@@ -34,5 +34,6 @@ func (s *site) publication(r protocol.Record) *protocol.Publication {
 }
 
 func (s *site) head() protocol.Seq { return 0 }
+func (s *site) exists() bool       { return true }
 func (s *site) busy() bool         { return false }
 func (s *site) unsaved() any       { return nil }

@@ -19,10 +19,14 @@ type Store interface {
 	// Watermarks are all watermarks of a user, by conversation id.
 	Watermarks(protocol.UserID) ([]protocol.Watermark, error)
 	// Standings are the conversations that a user is or lately was a member of,
-	// oldest first.
+	// oldest first, with the newest stay in each.
 	Standings(protocol.UserID) ([]protocol.Standing, error)
 	// Standing is one of them.
 	Standing(protocol.UserID, protocol.ConversationID) (protocol.Standing, bool, error)
+
+	// Stays are the stays of a user in a conversation, oldest first: those that
+	// ended lately, and the one that goes on.
+	Stays(protocol.UserID, protocol.ConversationID) ([]protocol.Member, error)
 
 	// Site returns the server's settings.
 	Site() (protocol.Site, error)

@@ -69,14 +69,14 @@ func (u *user) decide(command any, f facts) (decision, error) {
 	case protocol.ImportUser:
 		return u.importUser(cmd)
 	case protocol.NameUser:
-		if u.known() {
+		if u.exists() {
 			return answer(u.User)
 		}
 		return u.changed(protocol.UserImported{Stub: true})
 	case protocol.LogIn:
 		return u.logIn(cmd, f)
 	}
-	if !u.known() {
+	if !u.exists() {
 		return decision{}, protocol.Errorf(protocol.NotFound, "no such user")
 	}
 	switch cmd := command.(type) {
@@ -110,7 +110,7 @@ func (u *user) decide(command any, f facts) (decision, error) {
 	return decision{}, protocol.Errorf(protocol.Internal, "a user knows no %T", command)
 }
 
-func (u *user) known() bool { return u.ID != "" }
+func (u *user) exists() bool { return u.ID != "" }
 
 // changed are events whose answer is the user as they leave him.
 func (u *user) changed(all ...protocol.Event) (decision, error) {
@@ -118,7 +118,7 @@ func (u *user) changed(all ...protocol.Event) (decision, error) {
 }
 
 func (u *user) importUser(cmd protocol.ImportUser) (decision, error) {
-	if u.known() && !u.Stub && !u.Deleted && u.Profile == cmd.Profile {
+	if u.exists() && !u.Stub && !u.Deleted && u.Profile == cmd.Profile {
 		return answer(u.User)
 	}
 	return u.changed(protocol.UserImported{Profile: cmd.Profile})
@@ -147,7 +147,7 @@ func (u *user) logIn(cmd protocol.LogIn, f facts) (decision, error) {
 		return decision{}, protocol.Errorf(protocol.Conflict, "token is the login of another user")
 	}
 	var all []protocol.Event
-	if !u.known() {
+	if !u.exists() {
 		all = append(all, protocol.UserImported{Stub: true, Profile: protocol.Profile{Platform: cmd.Platform}})
 	}
 	former, was := u.Login(cmd.Class)

@@ -30,13 +30,6 @@ func (d *draft) pair(id protocol.ConversationID, e protocol.ConversationCreated)
 	return nil
 }
 
-// freePair lets the two of a dissolved direct conversation have a new one.
-func (d *draft) freePair(e protocol.ConversationDissolved, line int) {
-	if len(e.Members) == 2 {
-		d.drop(pairKey(e.Members[0].User, e.Members[1].User, line))
-	}
-}
-
 // unpair drafts that the pair of a dissolved direct conversation may open
 // another one.
 func (d *draft) unpair(c protocol.Conversation, e protocol.ConversationDissolved) error {

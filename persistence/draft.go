@@ -152,9 +152,6 @@ func (d *draft) conversation(r protocol.Record) error {
 	if err != nil {
 		return fmt.Errorf("conversation %s: %w", r.Conversation(), err)
 	}
-	if e, ended := r.Event.(protocol.ConversationDissolved); ended && before.Kind == protocol.Direct {
-		d.freePair(e, before.Line)
-	}
 	if e, is := r.Event.(protocol.ConversationDissolved); is {
 		if err := d.unpair(before, e); err != nil {
 			return err

@@ -20,6 +20,9 @@ func (d *draft) tokens(before protocol.User, r protocol.Record) error {
 			return err
 		}
 		if e.Token != "" {
+			if err := d.unclaimed(id, e.Token); err != nil {
+				return err
+			}
 			d.set(tokenKey(e.Token), append(part(nil, id), e.Class...))
 		}
 	case protocol.LoggedOut:
@@ -31,6 +34,22 @@ func (d *draft) tokens(before protocol.User, r protocol.Record) error {
 				return err
 			}
 		}
+	}
+	return nil
+}
+
+// unclaimed refuses a token that is the login of another user.
+func (d *draft) unclaimed(id protocol.UserID, digest protocol.TokenDigest) error {
+	value, found, err := d.get(tokenKey(digest))
+	if err != nil || !found {
+		return err
+	}
+	owner, _, err := decodeToken(value)
+	if err != nil {
+		return err
+	}
+	if owner != id {
+		return protocol.Errorf(protocol.Conflict, "token is the login of another user")
 	}
 	return nil
 }

@@ -126,8 +126,8 @@ func TestTokensFollowLogins(t *testing.T) {
 		{"the same token again stays", []step{{"ann", in(pc, "t", "")}, {"ann", in(pc, "t", "t")}}, map[protocol.TokenDigest]string{"t": "ann pc"}},
 		{"another class keeps its own", []step{{"ann", in(pc, "t", "")}, {"ann", in(app, "u", "")}}, map[protocol.TokenDigest]string{"t": "ann pc", "u": "ann app"}},
 		{"a logout revokes", []step{{"ann", in(pc, "t", "")}, {"ann", protocol.LoggedOut{Class: pc, Revoked: "t"}}}, nil},
-		{"a token that went to another is not revoked", []step{{"ann", in(pc, "t", "")}, {"bob", in(pc, "t", "")}, {"ann", protocol.LoggedOut{Class: pc, Revoked: "t"}}},
-			map[protocol.TokenDigest]string{"t": "bob pc"}},
+		{"a token that went to another class is not revoked", []step{{"ann", in(pc, "t", "")}, {"ann", in(app, "t", "")}, {"ann", protocol.LoggedOut{Class: pc, Revoked: "t"}}},
+			map[protocol.TokenDigest]string{"t": "ann app"}},
 		{"a deleted user has none", []step{{"ann", in(pc, "t", "")}, {"ann", in(app, "u", "")}, {"ann", protocol.UserDeleted{}}}, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -155,6 +155,18 @@ func TestTokensFollowLogins(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestATokenIsTheLoginOfOneUser(t *testing.T) {
+	t.Parallel()
+	s := openNew(t)
+	login := protocol.LoggedIn{Class: protocol.ClassPC, Token: "t"}
+	commit(t, s, protocol.UserKey("ann"), 0, protocol.UserImported{}, login)
+	commit(t, s, protocol.UserKey("bob"), 0, protocol.UserImported{})
+	wantCode(t, <-hand(s, protocol.UserKey("bob"), 0, login), protocol.Conflict)
+	commit(t, s, protocol.UserKey("ann"), 0, protocol.LoggedOut{Class: protocol.ClassPC, Revoked: "t"})
+	commit(t, s, protocol.UserKey("bob"), 0, login)
+	wantSound(t, s)
 }
 
 func TestDeletedAccountsAreKnownAfterRestart(t *testing.T) {

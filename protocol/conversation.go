@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"slices"
 	"strings"
 	"time"
 )
@@ -15,7 +16,7 @@ const (
 )
 
 // The feeds: conversations that every user reads. Their ids carry a prefix
-// that no client may choose.
+// that nobody may choose.
 const (
 	feedPrefix                   = "feed:"
 	BroadcastFeed ConversationID = feedPrefix + "broadcast" // broadcasts
@@ -25,8 +26,11 @@ const (
 // Feeds lists every feed.
 var Feeds = []ConversationID{BroadcastFeed, ReportFeed}
 
-// IsFeed tells whether an id belongs to the server's own feeds.
-func (id ConversationID) IsFeed() bool { return strings.HasPrefix(string(id), feedPrefix) }
+// IsFeed tells whether an id is that of a feed.
+func (id ConversationID) IsFeed() bool { return slices.Contains(Feeds, id) }
+
+// IsReserved tells whether an id is kept for feeds, those to come included.
+func (id ConversationID) IsReserved() bool { return strings.HasPrefix(string(id), feedPrefix) }
 
 // Member is one user's standing in one conversation. The owner is the one that
 // Conversation.Owner names.

@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"context"
+	"fmt"
 	"sync"
 )
 
@@ -78,23 +79,35 @@ type Publication struct {
 type encoded struct {
 	by    Encoder
 	frame []byte
+	err   error
 }
 
 // NewPublication readies a record for sessions.
 func NewPublication(r Record) *Publication { return &Publication{Record: r} }
 
 // Frame returns the shared frame of a dialect, nil when it has none.
-func (p *Publication) Frame(by Encoder) []byte {
+func (p *Publication) Frame(by Encoder) ([]byte, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, e := range p.frames {
 		if e.by == by {
-			return e.frame
+			return e.frame, e.err
 		}
 	}
-	frame := by.Encode(p.Record)
-	p.frames = append(p.frames, encoded{by, frame})
-	return frame
+	frame, err := Render(by, p.Record)
+	p.frames = append(p.frames, encoded{by, frame, err})
+	return frame, err
+}
+
+// Render encodes a record. A panic of the encoder becomes an error, so that
+// one event that a dialect cannot say harms nothing else.
+func Render(by Encoder, r Record) (frame []byte, err error) {
+	defer func() {
+		if reason := recover(); reason != nil {
+			frame, err = nil, fmt.Errorf("encode %T %s: panic: %v", r.Event, r.ID, reason)
+		}
+	}()
+	return by.Encode(r), nil
 }
 
 // OpenSession registers a connection under all conversations of the user. The

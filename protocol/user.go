@@ -166,10 +166,14 @@ type Conversations struct{ By Principal }
 func (q Conversations) Key() Key       { return UserKey(q.By.User) }
 func (Conversations) answers([]Listed) {}
 
+// MaxListed bounds the members in one list of conversations.
+const MaxListed = 200_000
+
 // Listed is a conversation in a user's list.
 type Listed struct {
 	ConversationView
 	Deleted map[UserID]bool // members whose account was deleted
+	Cut     bool            // Members are left out: the list reached MaxListed
 }
 
 // UserImported creates a user or replaces his profile. Number is stamped by

@@ -179,7 +179,7 @@ func encodeConversations(listed []protocol.Listed) []listedConversation {
 			persons = append(persons, p)
 		}
 		conversations = append(conversations, listedConversation{
-			Name: l.Name, Type: kindName(l.Kind), ConversationID: l.ID, Master: l.Owner, Persons: persons,
+			Name: l.Name, Type: kindName(l.Kind), ConversationID: l.ID, Master: l.Owner, Persons: persons, More: l.Cut,
 		})
 	}
 	return conversations

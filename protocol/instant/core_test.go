@@ -235,7 +235,7 @@ func (m *memory) push(r protocol.Record, to []protocol.UserID) {
 		if !slices.Contains(to, s.By.User) {
 			continue
 		}
-		frame := p.Frame(s.Encoder)
+		frame, _ := p.Frame(s.Encoder)
 		if frame == nil {
 			continue
 		}
@@ -366,7 +366,7 @@ func (m *memory) list(user protocol.UserID) []protocol.Listed {
 	return listed
 }
 
-func (m *memory) offline(c protocol.Offline) []protocol.Conversational {
+func (m *memory) offline(c protocol.Offline) protocol.CaughtUp {
 	u := m.user(c.By.User)
 	if u.Caught == 0 {
 		m.commit(u.key(), protocol.OfflineCaught{})
@@ -388,8 +388,7 @@ func (m *memory) unread(c protocol.Unread) (any, error) {
 	return m.after(u, c.Conversation, func(msg protocol.Message) bool { return msg.ID > after }), nil
 }
 
-func (m *memory) after(u *account, only protocol.ConversationID, wanted func(protocol.Message) bool) []protocol.Conversational {
-	var runs []protocol.Conversational
+func (m *memory) after(u *account, only protocol.ConversationID, wanted func(protocol.Message) bool) (got protocol.CaughtUp) {
 	for id, t := range m.talks {
 		if only != "" && id != only || only == "" && !t.has(u.ID) {
 			continue
@@ -401,8 +400,8 @@ func (m *memory) after(u *account, only protocol.ConversationID, wanted func(pro
 			}
 		}
 		if len(run.Messages) > 0 {
-			runs = append(runs, run)
+			got.Runs = append(got.Runs, run)
 		}
 	}
-	return runs
+	return got
 }

@@ -207,11 +207,11 @@ func (d *Dialect) settle(ctx context.Context, id protocol.MessageID) {
 }
 
 func (d *Dialect) messageOffline(ctx context.Context, r request) (answer, error) {
-	runs, err := protocol.Do(ctx, d.Core, protocol.Offline{By: r.by})
+	got, err := protocol.Do(ctx, d.Core, protocol.Offline{By: r.by})
 	if err != nil {
 		return answer{}, err
 	}
-	return answer{Data: d.encoder.encodeThreads(runs)}, nil
+	return answer{Data: d.encoder.encodeThreads(got.Runs), More: got.More}, nil
 }
 
 func (d *Dialect) messageUnread(ctx context.Context, r request) (answer, error) {
@@ -219,11 +219,11 @@ func (d *Dialect) messageUnread(ctx context.Context, r request) (answer, error) 
 	if err != nil {
 		return answer{}, err
 	}
-	runs, err := d.unread(ctx, r, id)
+	got, err := d.unread(ctx, r, id)
 	if err != nil {
 		return answer{}, err
 	}
-	return answer{Data: d.encoder.encodeThreads(runs)}, nil
+	return answer{Data: d.encoder.encodeThreads(got.Runs), More: got.More}, nil
 }
 
 func (d *Dialect) messageHistory(ctx context.Context, r request) (answer, error) {
@@ -242,19 +242,19 @@ func (d *Dialect) messageHistory(ctx context.Context, r request) (answer, error)
 }
 
 func (d *Dialect) broadcastOffline(ctx context.Context, r request) (answer, error) {
-	runs, err := protocol.Do(ctx, d.Core, protocol.Offline{By: r.by, Feed: protocol.BroadcastFeed})
+	got, err := protocol.Do(ctx, d.Core, protocol.Offline{By: r.by, Feed: protocol.BroadcastFeed})
 	if err != nil {
 		return answer{}, err
 	}
-	return answer{Data: broadcasts{d.encoder.encodeMessages(newestFirst(runs))}}, nil
+	return answer{Data: broadcasts{d.encoder.encodeMessages(newestFirst(got.Runs))}, More: got.More}, nil
 }
 
 func (d *Dialect) broadcastUnread(ctx context.Context, r request) (answer, error) {
-	runs, err := d.unread(ctx, r, protocol.BroadcastFeed)
+	got, err := d.unread(ctx, r, protocol.BroadcastFeed)
 	if err != nil {
 		return answer{}, err
 	}
-	return answer{Data: broadcasts{d.encoder.encodeMessages(newestFirst(runs))}}, nil
+	return answer{Data: broadcasts{d.encoder.encodeMessages(newestFirst(got.Runs))}, More: got.More}, nil
 }
 
 func (d *Dialect) broadcastHistory(ctx context.Context, r request) (answer, error) {
@@ -274,12 +274,12 @@ func (d *Dialect) eventHistory(ctx context.Context, r request) (answer, error) {
 }
 
 // unread asks for what came at offset and later (SPEC §2.3).
-func (d *Dialect) unread(ctx context.Context, r request, id protocol.ConversationID) ([]protocol.Conversational, error) {
+func (d *Dialect) unread(ctx context.Context, r request, id protocol.ConversationID) (protocol.CaughtUp, error) {
 	query := protocol.Unread{By: r.by, Conversation: id}
 	if text := r.query.Get("offset"); text != "" {
 		offset, err := parseClock("offset", text, d.encoder.location())
 		if err != nil {
-			return nil, err
+			return protocol.CaughtUp{}, err
 		}
 		query.After = offset.since()
 	}

@@ -33,7 +33,7 @@ func draftOf(o object, clientID string) (draft, error) {
 	if err != nil {
 		return draft{}, err
 	}
-	if protocol.ConversationID(conversation).IsFeed() {
+	if protocol.ConversationID(conversation).IsReserved() {
 		return draft{}, protocol.Errorf(protocol.Invalid, "conversation_id names a feed: send with type=broadcast or type=event")
 	}
 	publisher, err := o.id("publisher_standard_id")

@@ -75,6 +75,7 @@ type answer struct {
 	Reason    string `json:"reason,omitempty"`
 	Data      any    `json:"data,omitempty"`
 	DataBlank any    `json:"data ,omitempty"`
+	More      bool   `json:"more,omitempty"` // the answer reached a limit
 }
 
 // reply answers a frame of a peer.
@@ -104,6 +105,7 @@ type listedConversation struct {
 	ConversationID protocol.ConversationID `json:"conversation_id"`
 	Master         protocol.UserID         `json:"master_standard_id"`
 	Persons        []listedPerson          `json:"persons"`
+	More           bool                    `json:"more,omitempty"` // persons are left out
 }
 
 type created struct {
