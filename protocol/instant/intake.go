@@ -28,14 +28,18 @@ var errCancelled = errors.New("the broker ended the consumer: was queue_instant_
 type intake struct {
 	*Broker
 	link *link
-	dead *amqp.Channel // for dead letters, in confirm mode
+	work context.Context // ends with ctx or the connection; its cause says why
+	dead *amqp.Channel   // for dead letters, in confirm mode
 }
 
 // consume carries out what the center says (SPEC §5), strictly one after another, until
 // the connection is lost or ctx ends. What is not acknowledged by then comes
 // again.
 func (b *Broker) consume(ctx context.Context, l *link) error {
-	in := &intake{Broker: b, link: l}
+	work, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	defer context.AfterFunc(l.life, func() { end(context.Cause(l.life)) })()
+	in := &intake{Broker: b, link: l, work: work}
 	topology := declarer{link: l, exchangeType: b.ExchangeType, kept: func(s step, why *amqp.Error) {
 		b.Log.Debug("amqp topology kept as it is", "name", s.name, "code", why.Code)
 	}}
@@ -101,24 +105,10 @@ func (in *intake) take(ctx context.Context, d amqp.Delivery) error {
 		if !passing(err) || code == protocol.Internal && try >= internalTries {
 			return in.bury(d, err)
 		}
-		if !in.wait(ctx, pause/2+rand.N(pause/2)) {
-			return context.Cause(in.link.life)
+		if !wait(in.work, pause/2+rand.N(pause/2)) {
+			return context.Cause(in.work)
 		}
 		pause = min(2*pause, lastRetry)
-	}
-}
-
-// wait is false when ctx or the connection ended first.
-func (in *intake) wait(ctx context.Context, pause time.Duration) bool {
-	timer := time.NewTimer(pause)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	case <-in.link.life.Done():
-		return false
 	}
 }
 

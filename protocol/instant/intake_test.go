@@ -125,6 +125,39 @@ func TestACommandUnderWayComesAgainAfterTheEnd(t *testing.T) {
 	}
 }
 
+// The end comes while the first command waits for its next try.
+func TestNoCommandOvertakesOneThatIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	url, tried := vhost(t), make(chan struct{}, internalTries)
+	var applied []string // by one goroutine, read after the end
+	b, stop := runBroker(t, url, newLedger(), func(o *BrokerOptions) {
+		o.Apply = func(_ context.Context, body []byte) error {
+			if string(body) != "first" {
+				applied = append(applied, string(body))
+				return nil
+			}
+			select {
+			case tried <- struct{}{}:
+			default:
+			}
+			return protocol.Errorf(protocol.Unavailable, "busy")
+		}
+	})
+	connected(t, b)
+	center := newClient(t, url)
+	center.command("first")
+	for i := range intakePrefetch {
+		center.command(fmt.Sprint(i))
+	}
+	for range 3 { // by then the others have arrived
+		<-tried
+	}
+	stop()
+	if len(applied) > 0 {
+		t.Errorf("%v were carried out before the first", applied)
+	}
+}
+
 func TestTheCentersQueueComesBackWhenItIsDeleted(t *testing.T) {
 	t.Parallel()
 	url, applied := vhost(t), make(chan string, 1)
