@@ -225,6 +225,9 @@ func (c *checking) members() error {
 		if m.Since == 0 || m.Since > at.seq || m.Until > at.seq || m.Until != 0 && m.Until < m.Since {
 			c.problem("member %s of %s was in from %d until %d, the newest seq is %d", user, id, m.Since, m.Until, at.seq)
 		}
+		if m.LeftID != 0 && (m.Until == 0 || m.LeftID <= m.JoinedID) {
+			c.problem("member %s of %s joined with %s and left with %s, at seq %d", user, id, m.JoinedID, m.LeftID, m.Until)
+		}
 		if (m.Until != 0) != (item.UserMeta() == metaFormer) {
 			c.problem("member %s of %s is marked wrongly", user, id)
 		}

@@ -54,7 +54,7 @@ func (d *draft) members(r protocol.Record) error {
 		}
 	}
 	for _, p := range r.Departed() {
-		if err := d.depart(id, p.User, r.Seq); err != nil {
+		if err := d.depart(id, p.User, r); err != nil {
 			return fmt.Errorf("member of %s: %w", id, err)
 		}
 	}
@@ -84,8 +84,8 @@ func (d *draft) join(id protocol.ConversationID, m member) error {
 	return d.setMember(id, m)
 }
 
-// depart takes a user out at seq. Who is not in stays as he is.
-func (d *draft) depart(id protocol.ConversationID, user protocol.UserID, seq protocol.Seq) error {
+// depart takes a user out by a record. Who is not in stays as he is.
+func (d *draft) depart(id protocol.ConversationID, user protocol.UserID, by protocol.Record) error {
 	m, known, err := d.member(id, user)
 	if err != nil {
 		return err
@@ -93,7 +93,7 @@ func (d *draft) depart(id protocol.ConversationID, user protocol.UserID, seq pro
 	if !known || m.Until != 0 {
 		return nil
 	}
-	m.Until = seq
+	m.Until, m.LeftID = by.Seq, by.ID
 	return d.setMember(id, m)
 }
 

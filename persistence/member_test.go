@@ -52,11 +52,11 @@ func TestConversationIsAsItsEventsLeftIt(t *testing.T) {
 		t.Errorf("dissolved: %+v", got)
 	}
 	for _, user := range []protocol.UserID{"zoe", "ann", "bob"} {
-		if standing, found, err := s.Standing(user, "c"); !found || err != nil || standing.Until != 7 {
+		if standing, found, err := s.Standing(user, "c"); !found || err != nil || standing.Until != 7 || standing.LeftID != ended.ID {
 			t.Errorf("standing of %s after dissolution: %+v %v %v", user, standing, found, err)
 		}
-		if ids, _ := s.ConversationsOf(user); len(ids) != 0 {
-			t.Errorf("%s is still in %v", user, ids)
+		if in, later, err := s.ConversationsAt(user, ended.ID); len(in)+len(later) != 0 || err != nil {
+			t.Errorf("%s is still in %v, later in %v, %v", user, in, later, err)
 		}
 	}
 	if _, found, err := s.Conversation("none"); found || err != nil {
@@ -72,7 +72,7 @@ func TestStandingsAndMembersAgree(t *testing.T) {
 	commit(t, s, protocol.ConversationKey("z-first"), 1, group("ann", "bob"))
 	commit(t, s, protocol.ConversationKey("a-second"), 1, group("bob", "ann", "eve"))
 	removed := protocol.ConversationKey("a-second")
-	commit(t, s, removed, 2, protocol.MembersRemoved{By: "bob", Members: persons("ann", "nobody")})
+	left := commit(t, s, removed, 2, protocol.MembersRemoved{By: "bob", Members: persons("ann", "nobody")})[0]
 	closeStore(t, s)
 
 	s = open(t, options(dir))
@@ -83,11 +83,8 @@ func TestStandingsAndMembersAgree(t *testing.T) {
 	if standings[0].Conversation != "z-first" || standings[0].Until != 0 || standings[0].User != "ann" {
 		t.Errorf("the oldest is %+v, want z-first, open", standings[0])
 	}
-	if standings[1].Conversation != "a-second" || standings[1].Until != 2 || standings[1].Since != 1 {
+	if standings[1].Conversation != "a-second" || standings[1].Until != 2 || standings[1].Since != 1 || standings[1].LeftID != left.ID {
 		t.Errorf("the newest is %+v, want a-second from 1 until 2", standings[1])
-	}
-	if ids, err := s.ConversationsOf("ann"); !slices.Equal(ids, []protocol.ConversationID{"z-first"}) || err != nil {
-		t.Errorf("ann is in %v, %v", ids, err)
 	}
 	if users, err := s.Neighbours("bob", protocol.MaxMessageID); !cmp.Equal(users, []protocol.UserID{"ann", "eve"}) || err != nil {
 		t.Errorf("neighbours of bob are %v, %v", users, err)
@@ -160,7 +157,7 @@ func TestMembersEqualReplay(t *testing.T) {
 			for _, p := range r.Departed() {
 				for i := range stays {
 					if stays[i].User == p.User && stays[i].Until == 0 {
-						stays[i].Until = r.Seq
+						stays[i].Until, stays[i].LeftID = r.Seq, r.ID
 					}
 				}
 			}

@@ -2,6 +2,7 @@ package persistence
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/dgraph-io/badger/v4"
 
@@ -13,8 +14,7 @@ import (
 // out. It looks back as far as Retention. A feed has no list: it is empty.
 func (s *Store) MembersAt(id protocol.ConversationID, seq protocol.Seq) (list []protocol.Member, err error) {
 	err = s.views.read(func(txn *badger.Txn) error {
-		list, err = scanMembers(txn, func(*badger.Item) bool { return true },
-			func(m protocol.Member) bool { return m.At(seq) }, memberPrefix(tableMember, id), memberPrefix(tableFormer, id))
+		list, err = allMembers(txn, id, func(m protocol.Member) bool { return m.At(seq) })
 		return err
 	})
 	if err != nil {
@@ -23,53 +23,76 @@ func (s *Store) MembersAt(id protocol.ConversationID, seq protocol.Seq) (list []
 	return list, nil
 }
 
-// ConversationsOf are the conversations that a user is a member of, by id.
-func (s *Store) ConversationsOf(user protocol.UserID) (ids []protocol.ConversationID, err error) {
+// allMembers are the members of a conversation, present and former, that pass
+// the test, in the order of joining.
+func allMembers(txn *badger.Txn, id protocol.ConversationID, want func(protocol.Member) bool) ([]protocol.Member, error) {
+	return scanMembers(txn, func(*badger.Item) bool { return true }, want, memberPrefix(tableMember, id), memberPrefix(tableFormer, id))
+}
+
+// ConversationsAt are the conversations that a user was a member of right after
+// an event, and those that he joined only later; both in the order of joining.
+// It looks back as far as Retention.
+func (s *Store) ConversationsAt(user protocol.UserID, at protocol.MessageID) (in, later []protocol.ConversationID, err error) {
 	err = s.views.read(func(txn *badger.Txn) error {
-		ids, err = conversationsOf(txn, user)
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("conversations of %s: %w", user, err)
-	}
-	return ids, nil
-}
-
-func conversationsOf(txn *badger.Txn, user protocol.UserID) (ids []protocol.ConversationID, err error) {
-	prefix := standingPrefix(user)
-	err = scan(txn, prefix, nil, func(item *badger.Item) error {
-		if item.UserMeta() != metaFormer {
-			ids = append(ids, protocol.ConversationID(item.Key()[len(prefix):]))
-		}
-		return nil
-	})
-	return ids, err
-}
-
-// Neighbours are all users that shared a conversation with a user at the time
-// of an event, and do so still; without him.
-func (s *Store) Neighbours(user protocol.UserID, at protocol.MessageID) ([]protocol.UserID, error) {
-	var list []protocol.UserID
-	seen := map[protocol.UserID]struct{}{user: {}}
-	err := s.views.read(func(txn *badger.Txn) error {
-		stays, err := standings(txn, user)
+		newest, err := standings(txn, user)
 		if err != nil {
 			return err
 		}
-		for _, stay := range stays {
-			if stay.Until != 0 || stay.JoinedID > at {
+		for _, stay := range newest {
+			was, err := wasIn(txn, stay, at)
+			switch {
+			case err != nil:
+				return err
+			case was:
+				in = append(in, stay.Conversation)
+			case stay.JoinedID > at:
+				later = append(later, stay.Conversation)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("conversations of %s at %s: %w", user, at, err)
+	}
+	return in, later, nil
+}
+
+// wasIn tells whether a user was a member right after an event. newest is his
+// newest stay in the conversation; only when it began later can another count.
+func wasIn(txn *badger.Txn, newest protocol.Standing, at protocol.MessageID) (bool, error) {
+	if newest.JoinedID <= at {
+		return newest.In(at), nil
+	}
+	list, err := stays(txn, newest.User, newest.Conversation)
+	return slices.ContainsFunc(list, func(stay protocol.Member) bool { return stay.In(at) }), err
+}
+
+// Neighbours are all users that shared a conversation with a user right after
+// an event; without him. It looks back as far as Retention.
+func (s *Store) Neighbours(user protocol.UserID, at protocol.MessageID) (list []protocol.UserID, err error) {
+	seen := map[protocol.UserID]struct{}{user: {}}
+	err = s.views.read(func(txn *badger.Txn) error {
+		newest, err := standings(txn, user)
+		if err != nil {
+			return err
+		}
+		for _, stay := range newest {
+			was, err := wasIn(txn, stay, at)
+			if err != nil {
+				return err
+			}
+			if !was {
 				continue
 			}
-			in, err := members(txn, stay.Conversation)
+			in, err := allMembers(txn, stay.Conversation, func(m protocol.Member) bool { return m.In(at) })
 			if err != nil {
 				return err
 			}
 			for _, m := range in {
-				if _, known := seen[m.User]; known || m.JoinedID > at {
-					continue
+				if _, known := seen[m.User]; !known {
+					seen[m.User] = struct{}{}
+					list = append(list, m.User)
 				}
-				seen[m.User] = struct{}{}
-				list = append(list, m.User)
 			}
 		}
 		return nil

@@ -40,10 +40,15 @@ type Member struct {
 	Since    Seq       `cbor:"3,keyasint,omitempty"` // the event that let the user in; the first that he may be sent
 	JoinedID MessageID `cbor:"4,keyasint,omitempty"` // the id of that event
 	Until    Seq       `cbor:"5,keyasint,omitempty"` // the event that took the user out, the last that he may be sent; 0 while he is in
+	LeftID   MessageID `cbor:"6,keyasint,omitempty"` // the id of that event; older servers did not store it
 }
 
 // At tells whether the member is to be sent the event at seq.
 func (m Member) At(seq Seq) bool { return m.Since <= seq && (m.Until == 0 || seq <= m.Until) }
+
+// In tells whether the member was in right after the event with an id of any
+// conversation or user. An end whose id is not known counts as long ago.
+func (m Member) In(id MessageID) bool { return m.JoinedID <= id && (m.Until == 0 || id < m.LeftID) }
 
 // Standing is a Member seen from the user.
 type Standing struct {

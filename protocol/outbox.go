@@ -20,16 +20,19 @@ type Outbox interface {
 	Depth(way string) (int, error)
 }
 
-// Roster answers who belongs where, from what is committed.
+// Roster answers who belongs where, from what is committed. It knows stays that
+// ended for as long as the store keeps them, which is weeks.
 type Roster interface {
 	// MembersAt are those who are to be sent the event at seq of a conversation,
 	// in the order of joining: its members after the event, and those whom it
 	// took out.
 	MembersAt(id ConversationID, seq Seq) ([]Member, error)
-	// ConversationsOf are the conversations that a user is a member of.
-	ConversationsOf(UserID) ([]ConversationID, error)
-	// Neighbours are all users that shared a conversation with a user at the
-	// time of an event, and do so still; without him.
+	// ConversationsAt are the conversations that a user was a member of right
+	// after an event, and those that he joined only later. A conversation is in
+	// one of the two at most.
+	ConversationsAt(user UserID, at MessageID) (in, later []ConversationID, err error)
+	// Neighbours are all users that shared a conversation with a user right
+	// after an event; without him.
 	Neighbours(user UserID, at MessageID) ([]UserID, error)
 	// EachQueue calls visit for every user that has queues, in order of user id.
 	EachQueue(visit func(UserID, []Queue) error) error

@@ -2,16 +2,9 @@ package instant
 
 import (
 	"fmt"
-	"time"
 
 	"instantd/protocol"
 )
-
-// grave is a deletion that waits for its time.
-type grave struct {
-	step step
-	due  time.Time
-}
 
 // join makes sure that a conversation has its exchange, and that the new
 // members who have queues listen to it.
@@ -43,9 +36,11 @@ func (p *publisher) part(id protocol.ConversationID, persons []protocol.Person) 
 	})
 }
 
-// bind makes a queue one of a user's; with the first one he begins to listen.
-// fresh says that nothing of his is known to be in order.
-func (p *publisher) bind(user protocol.UserID, queue protocol.Queue, fresh bool) error {
+// bind makes a queue one of a user's; with the first one he begins to listen, to
+// the conversations that he was in right after the event at: the records that
+// follow it are still to be published, and change it. fresh says that nothing of
+// his is known to be in order.
+func (p *publisher) bind(user protocol.UserID, queue protocol.Queue, at protocol.MessageID, fresh bool) error {
 	if !bindable(user) {
 		p.Log.Warn("amqp user is not bound: his id would match others'", "user", user)
 		return nil
@@ -53,16 +48,20 @@ func (p *publisher) bind(user protocol.UserID, queue protocol.Queue, fresh bool)
 	var steps []step
 	exchange := exchangeOfUser(user)
 	if len(p.bound[user]) == 0 {
-		conversations, err := p.Roster.ConversationsOf(user)
+		in, later, err := p.Roster.ConversationsAt(user, at)
 		if err != nil {
-			return fmt.Errorf("conversations of %s: %w", user, err)
+			return fmt.Errorf("conversations of %s at %s: %w", user, at, err)
 		}
-		steps = p.missing(conversations...)
+		steps = p.missing(in...)
 		if _, kept := p.graves[exchange]; fresh && !kept {
 			// One of an earlier process may hold bindings to what he left since.
 			steps = append(steps, step{do: deleteExchange, name: exchange})
 		}
-		steps = append(steps, userSteps(user, conversations)...)
+		steps = append(steps, userSteps(user, in)...)
+		for _, id := range later {
+			// An earlier connection may have got further than its confirmations.
+			steps = append(steps, memberStep(unbindExchange, id, user))
+		}
 		p.bound[user] = make(map[string]bool)
 	}
 	delete(p.graves, exchange)
@@ -72,7 +71,7 @@ func (p *publisher) bind(user protocol.UserID, queue protocol.Queue, fresh bool)
 
 // release takes a queue away from a user. After the last one his exchange stays
 // for a while, because most people come back.
-func (p *publisher) release(user protocol.UserID, queue protocol.Queue) error {
+func (p *publisher) release(user protocol.UserID, queue protocol.Queue, by protocol.MessageID) error {
 	if err := p.topology.apply(releaseStep(user, queue)); err != nil {
 		return err
 	}
@@ -81,41 +80,5 @@ func (p *publisher) release(user protocol.UserID, queue protocol.Queue) error {
 		return nil
 	}
 	delete(p.bound, user)
-	return p.inter(step{do: deleteExchange, name: exchangeOfUser(user)}, p.Grace)
-}
-
-// inter puts off a deletion.
-func (p *publisher) inter(s step, delay time.Duration) error {
-	if len(p.graves) >= gravesAtMost {
-		earliest, _ := p.nextGrave()
-		if err := p.bury(func(g grave) bool { return g == earliest }); err != nil {
-			return err
-		}
-	}
-	p.graves[s.name] = grave{s, time.Now().Add(delay)}
-	return nil
-}
-
-func (p *publisher) nextGrave() (next grave, ok bool) {
-	for _, g := range p.graves {
-		if !ok || g.due.Before(next.due) {
-			next, ok = g, true
-		}
-	}
-	return next, ok
-}
-
-// bury carries out the deletions whose time has come.
-func (p *publisher) bury(due func(grave) bool) error {
-	for name, g := range p.graves {
-		if !due(g) {
-			continue
-		}
-		if err := p.topology.apply(g.step); err != nil {
-			return err
-		}
-		delete(p.graves, name)
-		delete(p.declared, name)
-	}
-	return nil
+	return p.inter(step{do: deleteExchange, name: exchangeOfUser(user)}, by, p.Grace)
 }

@@ -71,6 +71,7 @@ type Broker struct {
 
 	// Of the publishing side alone, from one connection to the next.
 	graves  map[string]grave
+	past    past
 	refused refusal
 }
 
@@ -79,7 +80,12 @@ func NewBroker(o BrokerOptions) (*Broker, error) {
 	if _, err := parseBrokerURL(o.URL); err != nil {
 		return nil, fmt.Errorf("amqp url: %w", err)
 	}
-	b := &Broker{BrokerOptions: o, graves: make(map[string]grave)}
+	b := &Broker{
+		BrokerOptions: o,
+		publishing:    line{name: "publishing", why: errNotYet},
+		consuming:     line{name: "consuming", why: errNotYet},
+		graves:        make(map[string]grave),
+	}
 	if o.PublicURL != "" {
 		uri, err := parseBrokerURL(o.PublicURL)
 		if err != nil {
@@ -115,12 +121,11 @@ func NewBroker(o BrokerOptions) (*Broker, error) {
 		b.Log = slog.New(slog.DiscardHandler)
 	}
 	// From now on everything is for AMQP, however long the broker stays away.
-	if _, err := b.Outbox.Position(Way); err != nil {
+	position, err := b.Outbox.Position(Way)
+	if err != nil {
 		return nil, fmt.Errorf("amqp: outbox position: %w", err)
 	}
-	b.publishing.away("publishing", errNotYet)
-	b.consuming.away("consuming", errNotYet)
-	var err error
+	b.past = b.pastOf(position)
 	b.metrics, err = newBrokerMetrics(b)
 	return b, err
 }
@@ -223,14 +228,14 @@ func (b *Broker) keep(ctx context.Context, line *line, work func(context.Context
 		l, err := openLink(ctx, b.URL, "instantd "+line.name, b.Heartbeat, func(l *link) { b.blockedChanged(line, l) })
 		if err == nil {
 			err = work(ctx, l)
-			line.away(line.name, orGone(err))
+			line.away(orGone(err))
 			l.close()
 			b.metrics.reconnects.Inc()
 			if l.worked.Load() {
 				pause, said = firstPause, false
 			}
 		} else {
-			line.away(line.name, err)
+			line.away(err)
 		}
 		b.progress.wake()
 		if ctx.Err() != nil {
@@ -280,8 +285,9 @@ func (b *Broker) blockedChanged(line *line, l *link) {
 
 // line is the state of one of the two connections, for readiness.
 type line struct {
-	mu   sync.Mutex
 	name string
+
+	mu   sync.Mutex
 	link *link // nil while it is down
 	why  error
 }
@@ -292,10 +298,10 @@ func (l *line) up(link *link) {
 	l.link = link
 }
 
-func (l *line) away(name string, why error) {
+func (l *line) away(why error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.name, l.link, l.why = name, nil, why
+	l.link, l.why = nil, why
 }
 
 // trouble is nil while the line works.
@@ -348,18 +354,41 @@ func newBrokerMetrics(b *Broker) (*brokerMetrics, error) {
 			}
 			return 1
 		}),
-		prometheus.NewGaugeFunc(gauge("outbox_depth", "Committed events that the broker has not confirmed."), func() float64 {
-			depth, err := b.Outbox.Depth(Way)
-			if err != nil {
-				b.Log.Error("outbox depth", "error", err)
-				return -1
-			}
-			return float64(depth)
-		}),
+		prometheus.NewGaugeFunc(gauge("outbox_depth", "Committed events that the broker has not confirmed, some seconds old."),
+			remembered(depthFresh, func() float64 {
+				depth, err := b.Outbox.Depth(Way)
+				if err != nil {
+					b.Log.Error("outbox depth", "error", err)
+					return -1
+				}
+				return float64(depth)
+			})),
 	} {
 		if err := b.Registerer.Register(c); err != nil {
 			return nil, fmt.Errorf("amqp metrics: %w", err)
 		}
 	}
 	return m, nil
+}
+
+// depthFresh is how old the depth of the outbox may be: counting costs as much
+// as the outbox is deep.
+const depthFresh = 5 * time.Second
+
+// remembered gives the value of measure again until it is older than fresh. It
+// is safe for concurrent use; who comes while it is measured waits for it.
+func remembered(fresh time.Duration, measure func() float64) func() float64 {
+	var (
+		mu    sync.Mutex
+		value float64
+		next  time.Time
+	)
+	return func() float64 {
+		mu.Lock()
+		defer mu.Unlock()
+		if now := time.Now(); !now.Before(next) {
+			value, next = measure(), now.Add(fresh)
+		}
+		return value
+	}
 }

@@ -107,6 +107,34 @@ func TestMetricsAreRegisteredOnce(t *testing.T) {
 	}
 }
 
+// A scrape must not cost what the outbox is deep.
+func TestAMeasureIsRememberedForAWhile(t *testing.T) {
+	t.Parallel()
+	measured := 0.0
+	measure := func() float64 { measured++; return measured }
+	if value := remembered(time.Hour, measure); value() != 1 || value() != 1 {
+		t.Errorf("measured %v times within an hour", measured)
+	}
+	measured = 0
+	if value := remembered(0, measure); value() != 1 || value() != 2 {
+		t.Error("what is never fresh is not measured again")
+	}
+}
+
+// The link tells of a blocked broker on its own goroutine, while another one
+// notes that the line is down. The race detector judges.
+func TestALineGoesDownWhileItsLinkTells(t *testing.T) {
+	t.Parallel()
+	b := makeBroker(t, "amqp://host/", newLedger(), nil)
+	told := make(chan struct{})
+	go func() { // ends at once
+		defer close(told)
+		b.blockedChanged(&b.publishing, new(link))
+	}()
+	b.publishing.away(errPreparing)
+	<-told
+}
+
 func TestSettled(t *testing.T) {
 	t.Parallel()
 	url, l := vhost(t), newLedger()

@@ -54,7 +54,7 @@ func (l *ledger) commit(key protocol.Key, events ...protocol.Event) (r protocol.
 			for _, gone := range r.Departed() {
 				for i, m := range l.members[id] {
 					if m.User == gone.User && m.Until == 0 {
-						l.members[id][i].Until = r.Seq
+						l.members[id][i].Until, l.members[id][i].LeftID = r.Seq, r.ID
 					}
 				}
 			}
@@ -117,6 +117,14 @@ func (l *ledger) Confirm(way string, id protocol.MessageID) error {
 	return nil
 }
 
+// forget takes back the confirmations after a record, as a crash does with the
+// newest ones: the next broker goes on behind the record.
+func (l *ledger) forget(after protocol.Record) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.positions[Way] = after.ID
+}
+
 func (l *ledger) Depth(way string) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -134,25 +142,29 @@ func (l *ledger) MembersAt(id protocol.ConversationID, seq protocol.Seq) (at []p
 	return at, nil
 }
 
-func (l *ledger) ConversationsOf(user protocol.UserID) (ids []protocol.ConversationID, _ error) {
+func (l *ledger) ConversationsAt(user protocol.UserID, at protocol.MessageID) (in, later []protocol.ConversationID, _ error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for id, members := range l.members {
-		if slices.ContainsFunc(members, func(m protocol.Member) bool { return m.User == user && m.Until == 0 }) {
-			ids = append(ids, id)
+		switch {
+		case slices.ContainsFunc(members, func(m protocol.Member) bool { return m.User == user && m.In(at) }):
+			in = append(in, id)
+		case slices.ContainsFunc(members, func(m protocol.Member) bool { return m.User == user && m.JoinedID > at }):
+			later = append(later, id)
 		}
 	}
-	slices.Sort(ids)
-	return ids, nil
+	slices.Sort(in)
+	slices.Sort(later)
+	return in, later, nil
 }
 
-func (l *ledger) Neighbours(user protocol.UserID, _ protocol.MessageID) (others []protocol.UserID, _ error) {
-	ids, _ := l.ConversationsOf(user)
+func (l *ledger) Neighbours(user protocol.UserID, at protocol.MessageID) (others []protocol.UserID, _ error) {
+	ids, _, _ := l.ConversationsAt(user, at)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, id := range ids {
 		for _, m := range l.members[id] {
-			if m.Until == 0 && m.User != user && !slices.Contains(others, m.User) {
+			if m.In(at) && m.User != user && !slices.Contains(others, m.User) {
 				others = append(others, m.User)
 			}
 		}
@@ -231,6 +243,12 @@ var testEncoder = NewEncoder(time.UTC, Superset)
 // the options.
 func runBroker(t testing.TB, url string, l *ledger, change func(*BrokerOptions)) (b *Broker, stop func()) {
 	t.Helper()
+	b = makeBroker(t, url, l, change)
+	return b, run(t, b)
+}
+
+func makeBroker(t testing.TB, url string, l *ledger, change func(*BrokerOptions)) *Broker {
+	t.Helper()
 	o := BrokerOptions{
 		URL: url, Outbox: l, Roster: l, Encoder: testEncoder,
 		Apply:         func(context.Context, []byte) error { return nil },
@@ -244,6 +262,11 @@ func runBroker(t testing.TB, url string, l *ledger, change func(*BrokerOptions))
 	if err != nil {
 		t.Fatal(err)
 	}
+	return b
+}
+
+func run(t testing.TB, b *Broker) (stop func()) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- b.Run(ctx) }() // ends with ctx
@@ -259,7 +282,7 @@ func runBroker(t testing.TB, url string, l *ledger, change func(*BrokerOptions))
 		}
 	})
 	t.Cleanup(stop)
-	return b, stop
+	return stop
 }
 
 type testWriter struct{ t testing.TB }
@@ -387,6 +410,16 @@ func receive(t testing.TB, from <-chan amqp.Delivery) amqp.Delivery {
 		t.Fatal("nothing comes")
 	}
 	panic("unreachable")
+}
+
+// wantRecords receives frames and compares which records they are of.
+func wantRecords(t testing.TB, from <-chan amqp.Delivery, records ...protocol.Record) {
+	t.Helper()
+	for _, r := range records {
+		if d := receive(t, from); d.MessageId != r.ID.String() {
+			t.Fatalf("got %s (%s), want %s (%T)", d.MessageId, d.Body, r.ID, r.Event)
+		}
+	}
 }
 
 // wantRecord receives one frame and compares everything that a client sees.

@@ -68,8 +68,8 @@ func (b *Broker) publish(ctx context.Context, l *link) error {
 	if err != nil {
 		return fmt.Errorf("outbox position: %w", err)
 	}
-	b.publishing.away(b.publishing.name, errPreparing)
-	if err := p.prepare(); err != nil {
+	b.publishing.away(errPreparing)
+	if err := p.prepare(position); err != nil {
 		return err
 	}
 	b.progress.advance(position)
@@ -110,9 +110,11 @@ func (b *Broker) drain(ctx context.Context, l *link, stop func(), finished <-cha
 }
 
 // prepare puts in order what must be there before the first frame: what
-// everybody meets at, and all that hangs on users who have queues. A broker
-// that kept its data is told nothing new.
-func (p *publisher) prepare() (err error) {
+// everybody meets at, and all that hangs on users who have queues, as it was at
+// the position from which publishing goes on. A broker that kept its data, and
+// that confirmed all that it was given, is told nothing new.
+func (p *publisher) prepare(position protocol.MessageID) (err error) {
+	p.forgetAfter(position)
 	if p.frames, err = p.link.channel(); err != nil {
 		return err
 	}
@@ -125,7 +127,7 @@ func (p *publisher) prepare() (err error) {
 	}
 	return p.Roster.EachQueue(func(user protocol.UserID, queues []protocol.Queue) error {
 		for _, queue := range queues {
-			if err := p.bind(user, queue, false); err != nil {
+			if err := p.bind(user, queue, position, false); err != nil {
 				return err
 			}
 		}
@@ -190,6 +192,8 @@ func (p *publisher) follow(ctx context.Context, after protocol.MessageID) error 
 		case p.open != nil:
 			err = p.declareSome()
 		case len(records) > 0:
+		case !p.past.done():
+			err = p.recallSome()
 		case ctx.Err() != nil:
 			return nil
 		default:
@@ -256,7 +260,7 @@ func (p *publisher) handle(r protocol.Record) error {
 			return err
 		}
 	case protocol.QueueBound:
-		if err := p.bind(protocol.UserID(r.Key.ID), e.Queue, true); err != nil {
+		if err := p.bind(protocol.UserID(r.Key.ID), e.Queue, r.ID, true); err != nil {
 			return err
 		}
 	}
@@ -268,9 +272,9 @@ func (p *publisher) handle(r protocol.Record) error {
 	case protocol.MembersRemoved, protocol.MemberLeft:
 		err = p.part(r.Conversation(), r.Departed())
 	case protocol.QueueReleased:
-		err = p.release(protocol.UserID(r.Key.ID), e.Queue)
+		err = p.release(protocol.UserID(r.Key.ID), e.Queue, r.ID)
 	case protocol.ConversationDissolved:
-		err = p.inter(conversationStep(deleteExchange, r.Conversation()), p.Linger)
+		err = p.inter(conversationStep(deleteExchange, r.Conversation()), r.ID, p.Linger)
 	}
 	if err != nil {
 		return err

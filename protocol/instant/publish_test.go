@@ -81,16 +81,8 @@ func TestQueuesFollowMembership(t *testing.T) {
 	settled(t, b, created)
 	c := newClient(t, url)
 	ann, bob := c.consume("queue_u_ann_1"), c.consume("queue_u_bob_1")
-	want := func(from <-chan amqp.Delivery, records ...protocol.Record) {
-		t.Helper()
-		for _, r := range records {
-			if d := receive(t, from); d.MessageId != r.ID.String() {
-				t.Fatalf("got %s (%s), want %s (%T)", d.MessageId, d.Body, r.ID, r.Event)
-			}
-		}
-	}
 	group := protocol.ConversationKey("7")
-	want(ann, created)
+	wantRecords(t, ann, created)
 	before := l.say("7", "before")
 	joined := l.commit(group, protocol.MembersAdded{Members: persons("bob")})
 	within := l.say("7", "within")
@@ -98,8 +90,8 @@ func TestQueuesFollowMembership(t *testing.T) {
 	outside := l.say("7", "outside")
 	again := l.commit(group, protocol.MembersAdded{Members: persons("bob")})
 	last := l.say("7", "again")
-	want(ann, before, joined, within, removed, outside, again, last)
-	want(bob, joined, within, removed, again, last) // neither before nor outside
+	wantRecords(t, ann, before, joined, within, removed, outside, again, last)
+	wantRecords(t, bob, joined, within, removed, again, last) // neither before nor outside
 }
 
 // A user who comes back finds no binding to what he left meanwhile, whether the
