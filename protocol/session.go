@@ -103,8 +103,8 @@ func (p *Publication) Frame(by Encoder) ([]byte, error) {
 // one event that a dialect cannot say harms nothing else.
 func Render(by Encoder, r Record) (frame []byte, err error) {
 	defer func() {
-		if reason := recover(); reason != nil {
-			frame, err = nil, fmt.Errorf("encode %T %s: panic: %v", r.Event, r.ID, reason)
+		if recover() != nil { // with what may be content, so it is not passed on
+			frame, err = nil, fmt.Errorf("the encoder panicked over %T %s", r.Event, r.ID)
 		}
 	}()
 	return by.Encode(r), nil

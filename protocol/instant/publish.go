@@ -292,7 +292,10 @@ func (p *publisher) handle(r protocol.Record) error {
 // for it.
 func (p *publisher) send(r protocol.Record) (receipts, error) {
 	sent := receipts{id: r.ID}
-	frame := p.encode(r)
+	frame, err := protocol.Render(p.Encoder, r)
+	if err != nil { // a defect that must not stop everything behind it
+		p.Log.Error("amqp event not published", "error", err)
+	}
 	if frame == nil {
 		return sent, nil
 	}
@@ -332,17 +335,6 @@ func (p *publisher) send(r protocol.Record) (receipts, error) {
 	p.metrics.published.Add(float64(len(publications)))
 	p.metrics.unconfirmed.Add(float64(len(publications)))
 	return sent, nil
-}
-
-// encode keeps a defect of the encoder to the one record.
-func (p *publisher) encode(r protocol.Record) (frame []byte) {
-	defer func() {
-		if recover() != nil {
-			p.Log.Error("amqp encoder panicked", "event", r.ID, "type", fmt.Sprintf("%T", r.Event))
-			frame = nil
-		}
-	}()
-	return p.Encoder.Encode(r)
 }
 
 // recipients are those whom Route asks for.
