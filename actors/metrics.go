@@ -15,7 +15,6 @@ type metrics struct {
 	events      *prometheus.CounterVec
 	latency     prometheus.Histogram
 	deliveries  *prometheus.CounterVec
-	slow        prometheus.Counter
 	sessions    *prometheus.GaugeVec
 	actors      *prometheus.GaugeVec
 	refused     prometheus.Counter
@@ -38,9 +37,6 @@ func newMetrics(c *Core) *metrics {
 		deliveries: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "instantd_deliveries_total", Help: "Events handed to sessions, by transport.",
 		}, []string{"transport"}),
-		slow: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "instantd_sessions_slow_total", Help: "Sessions closed because their queue was full.",
-		}),
 		sessions: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "instantd_sessions", Help: "Live sessions, by transport.",
 		}, []string{"transport"}),
@@ -66,7 +62,7 @@ func newMetrics(c *Core) *metrics {
 		}
 	})
 	if c.Registerer != nil {
-		c.Registerer.MustRegister(m.sends, m.events, m.latency, m.deliveries, m.slow, m.sessions, m.actors,
+		c.Registerer.MustRegister(m.sends, m.events, m.latency, m.deliveries, m.sessions, m.actors,
 			m.refused, m.panics, m.deadLetters, waiting)
 	}
 	return m

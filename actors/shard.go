@@ -330,8 +330,7 @@ func (d *delivery) push(s *session) {
 	}
 	if !s.sink.Push(d.frame) {
 		s.phase = closed
-		s.sink.Close(protocol.CloseSlow)
-		d.metrics.slow.Inc()
+		s.sink.Close(protocol.CloseSlow) // or it is closed already, and this counts for nothing
 		return
 	}
 	if d.transport != s.transport {

@@ -50,9 +50,7 @@ func openFiles(dir string, location *time.Location, disk *disk, log *slog.Logger
 
 // Create opens a new file that nobody sees before Keep. It is refused with
 // Unavailable while the disk is nearly full.
-func (s *Store) Create(area protocol.FileArea, at time.Time, kind protocol.PartKind, extension string) (protocol.Upload, error) {
-	return s.files.create(area, at, kind, extension)
-}
+func (s *Store) Create() (protocol.Upload, error) { return s.files.create() }
 
 // Open opens a kept file by its path, without a leading slash. It returns
 // fs.ErrNotExist for everything that is not a kept file, folders included.
@@ -61,12 +59,7 @@ func (s *Store) Open(path string) (fs.File, error) { return s.files.open(path) }
 // Remove deletes kept files whose message was not committed.
 func (s *Store) Remove(paths ...string) { s.files.remove(paths) }
 
-func (f *files) create(area protocol.FileArea, at time.Time, kind protocol.PartKind, extension string) (protocol.Upload, error) {
-	switch area {
-	case protocol.AreaMessage, protocol.AreaBroadcast, protocol.AreaEvent:
-	default:
-		return nil, protocol.Errorf(protocol.Invalid, "files have no area %q", area)
-	}
+func (f *files) create() (protocol.Upload, error) {
 	if err := f.disk.refusal(); err != nil {
 		return nil, err
 	}
@@ -78,11 +71,17 @@ func (f *files) create(area protocol.FileArea, at time.Time, kind protocol.PartK
 	if err != nil {
 		return nil, fmt.Errorf("create upload: %w", err)
 	}
-	return &upload{
-		files: f, file: file, partial: partial,
-		folder: path.Join(string(area), at.In(f.location).Format("200601"), kindFolder(kind)),
-		name:   name + sanitised(extension),
-	}, nil
+	return &upload{files: f, file: file, partial: partial, name: name}, nil
+}
+
+// folder is where a file is kept.
+func (f *files) folder(at protocol.FilePlace) (string, error) {
+	switch at.Area {
+	case protocol.AreaMessage, protocol.AreaBroadcast, protocol.AreaEvent:
+	default:
+		return "", protocol.Errorf(protocol.Invalid, "files have no area %q", at.Area)
+	}
+	return path.Join(string(at.Area), at.At.In(f.location).Format("200601"), kindFolder(at.Kind)), nil
 }
 
 func kindFolder(kind protocol.PartKind) string {
@@ -159,8 +158,7 @@ type upload struct {
 	files   *files
 	file    *os.File
 	partial string // where it is written
-	folder  string // where it is kept
-	name    string
+	name    string // random; the kept file has an extension besides
 	ended   bool
 }
 
@@ -176,33 +174,37 @@ func (u *upload) Write(data []byte) (int, error) {
 	return u.file.Write(data)
 }
 
-func (u *upload) Keep() (string, error) {
+func (u *upload) Keep(at protocol.FilePlace) (string, error) {
 	if u.ended {
 		return "", errEnded
 	}
-	if err := u.keep(); err != nil {
+	folder, err := u.files.folder(at)
+	kept := path.Join(folder, u.name+sanitised(at.Extension))
+	if err == nil {
+		err = u.keep(folder, kept)
+	}
+	if err != nil {
 		u.Abort()
 		return "", fmt.Errorf("keep upload: %w", err)
 	}
-	return "/" + filesPrefix + path.Join(u.folder, u.name), nil
+	return "/" + filesPrefix + kept, nil
 }
 
 // keep syncs the bytes before the name, and the name before it is told: every
 // folder on the way, for any of them may be new.
-func (u *upload) keep() error {
+func (u *upload) keep(folder, kept string) error {
 	if err := errors.Join(u.file.Sync(), u.file.Close()); err != nil {
 		return err
 	}
 	root := u.files.root
-	if err := root.MkdirAll(u.folder, 0o700); err != nil {
+	if err := root.MkdirAll(folder, 0o700); err != nil {
 		return err
 	}
-	kept := path.Join(u.folder, u.name)
 	if err := root.Rename(u.partial, kept); err != nil {
 		return err
 	}
 	u.ended = true
-	if err := syncFolders(root, u.folder); err != nil {
+	if err := syncFolders(root, folder); err != nil {
 		return errors.Join(err, root.Remove(kept))
 	}
 	return nil

@@ -16,16 +16,18 @@ import (
 
 var may = time.Date(2026, 5, 31, 20, 0, 0, 0, time.UTC)
 
+var image = protocol.FilePlace{Area: protocol.AreaMessage, At: may, Kind: protocol.PartImage, Extension: "png"}
+
 func upload1(t testing.TB, s *Store, words string) string {
 	t.Helper()
-	u, err := s.Create(protocol.AreaMessage, may, protocol.PartImage, "png")
+	u, err := s.Create()
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := io.WriteString(u, words); err != nil {
 		t.Fatal(err)
 	}
-	path, err := u.Keep()
+	path, err := u.Keep(image)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,14 +67,14 @@ func TestKeptFilesAreNamedByWhatTheyAre(t *testing.T) {
 		{"two extensions are dropped", protocol.AreaMessage, protocol.PartFile, "tar.gz", `^/files/message/202606/file/[0-9a-f]{32}$`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			u, err := s.Create(c.area, may, c.kind, c.extension)
+			u, err := s.Create()
 			if err != nil {
 				t.Fatal(err)
 			}
 			if _, err := io.WriteString(u, c.name); err != nil {
 				t.Fatal(err)
 			}
-			path, err := u.Keep()
+			path, err := u.Keep(protocol.FilePlace{Area: c.area, At: may, Kind: c.kind, Extension: c.extension})
 			if err != nil || !regexp.MustCompile(c.want).MatchString(path) {
 				t.Fatalf("path is %s, %v, want %s", path, err, c.want)
 			}
@@ -85,7 +87,11 @@ func TestKeptFilesAreNamedByWhatTheyAre(t *testing.T) {
 			}
 		})
 	}
-	if _, err := s.Create("elsewhere", may, protocol.PartImage, "png"); protocol.CodeOf(err) != protocol.Invalid {
+	u, err := s.Create()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := u.Keep(protocol.FilePlace{Area: "elsewhere", At: may}); protocol.CodeOf(err) != protocol.Invalid {
 		t.Errorf("an unknown area: %v", err)
 	}
 }
@@ -111,7 +117,7 @@ func TestOpenFindsNothingButKeptFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	u, err := s.Create(protocol.AreaMessage, may, protocol.PartImage, "png")
+	u, err := s.Create()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,11 +144,11 @@ func TestAnUploadEndsOnce(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	s := open(t, options(dir))
-	u, err := s.Create(protocol.AreaMessage, may, protocol.PartImage, "png")
+	u, err := s.Create()
 	if err != nil {
 		t.Fatal(err)
 	}
-	path, err := u.Keep()
+	path, err := u.Keep(image)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,20 +156,20 @@ func TestAnUploadEndsOnce(t *testing.T) {
 	if _, err := s.Open(path[1:]); err != nil {
 		t.Errorf("after Keep and Abort: %v", err)
 	}
-	if _, err := u.Keep(); err == nil {
+	if _, err := u.Keep(image); err == nil {
 		t.Error("a second Keep succeeded")
 	}
 	if _, err := u.Write([]byte("x")); err == nil {
 		t.Error("a Write after Keep succeeded")
 	}
 
-	u, err = s.Create(protocol.AreaMessage, may, protocol.PartImage, "png")
+	u, err = s.Create()
 	if err != nil {
 		t.Fatal(err)
 	}
 	u.Abort()
 	u.Abort()
-	if _, err := u.Keep(); err == nil {
+	if _, err := u.Keep(image); err == nil {
 		t.Error("Keep after Abort succeeded")
 	}
 	if left, err := os.ReadDir(filepath.Join(dir, filesName, partialName)); len(left) != 0 || err != nil {
@@ -181,7 +187,7 @@ func TestUnfinishedUploadsAreRemovedAtStart(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, options(dir))
 	kept := upload1(t, s, "kept")
-	u, err := s.Create(protocol.AreaMessage, may, protocol.PartImage, "png")
+	u, err := s.Create()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/prometheus/client_golang/prometheus"
@@ -195,7 +194,7 @@ func TestFullDiskRefusesWritesAndReadsGoOn(t *testing.T) {
 		t.Fatalf("Ready on a full disk: %v", err)
 	}
 	wantCode(t, <-hand(s, protocol.ConversationKey("c"), 2, text1("ann", "hi")), protocol.Unavailable)
-	if _, err := s.Create(protocol.AreaMessage, time.Now(), protocol.PartImage, "png"); protocol.CodeOf(err) != protocol.Unavailable {
+	if _, err := s.Create(); protocol.CodeOf(err) != protocol.Unavailable {
 		t.Fatalf("Create on a full disk: %v", err)
 	}
 	if _, found, err := s.Conversation("c"); !found || err != nil {

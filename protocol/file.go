@@ -17,10 +17,8 @@ const (
 
 // Files keeps uploaded bytes on disk. They never pass through an actor.
 type Files interface {
-	// Create opens a new file that nobody sees before Keep. at gives the month
-	// folder; kind and extension end up in the path. The extension is
-	// sanitised, and may be empty.
-	Create(area FileArea, at time.Time, kind PartKind, extension string) (Upload, error)
+	// Create opens a new file that nobody sees before Keep.
+	Create() (Upload, error)
 	// Open opens a kept file by its path, without a leading slash. It returns
 	// fs.ErrNotExist for everything that is not a kept file, folders included.
 	Open(path string) (fs.File, error)
@@ -28,11 +26,20 @@ type Files interface {
 	Remove(paths ...string)
 }
 
+// FilePlace is what a kept file's path tells of it: its area, the month of At,
+// the folder of its Kind, and its extension, which is sanitised and may be empty.
+type FilePlace struct {
+	Area      FileArea
+	At        time.Time
+	Kind      PartKind
+	Extension string
+}
+
 // Upload is a file being written. Exactly one of Keep and Abort ends it.
 type Upload interface {
 	io.Writer
 	// Keep syncs the bytes to disk and returns the path with a leading slash.
-	Keep() (path string, err error)
+	Keep(FilePlace) (path string, err error)
 	// Abort removes what was written. It does nothing after Keep.
 	Abort()
 }

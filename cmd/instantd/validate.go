@@ -72,6 +72,10 @@ func (c Config) LogLevel() (slog.Level, error) {
 	return level, err
 }
 
+// minMinFree is what the store may write after the last commit it took: a
+// memtable, its flush, a compaction.
+const minMinFree = Size(256 << 20)
+
 type validation struct{ problems []string }
 
 func (v *validation) problem(path, format string, args ...any) {
@@ -177,6 +181,9 @@ func (v *validation) limits(c Config) {
 		if n < 1 {
 			v.problem(path, "must be at least 1, not %d", n)
 		}
+	}
+	if c.Data.MinFree < minMinFree {
+		v.problem("data.min_free", "must be at least %dMiB: the store needs that much to end what it has begun, and a full disk kills the process", minMinFree>>20)
 	}
 	if c.HTTP.MaxUpload < 1 {
 		v.problem("http.max_upload", "must be at least one byte")

@@ -3,6 +3,7 @@ package instant
 import (
 	"errors"
 	"net/http"
+	"net/textproto"
 	"strconv"
 
 	"instantd/protocol"
@@ -71,6 +72,10 @@ func bodyError(err error) error {
 	var coded *protocol.Error
 	if errors.As(err, &coded) {
 		return err
+	}
+	var malformed textproto.ProtocolError
+	if errors.As(err, &malformed) {
+		return protocol.Errorf(protocol.Invalid, "the head of a part is malformed")
 	}
 	return protocol.Errorf(protocol.Invalid, "the body ends early")
 }

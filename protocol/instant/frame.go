@@ -40,8 +40,12 @@ func DecodeFrame(body []byte) (Frame, error) {
 		return f, o.missing("cmd")
 	}
 	cmd = strings.TrimSpace(cmd)
-	if cmd == "ping" {
+	switch cmd {
+	case "ping":
 		return f, nil
+	case "send", "ack", "read":
+	default:
+		return f, protocol.Errorf(protocol.Invalid, "cmd is none of send, ack, read, ping")
 	}
 	raw, ok := o.raw("data")
 	if !ok {
@@ -51,14 +55,11 @@ func DecodeFrame(body []byte) (Frame, error) {
 	if err != nil {
 		return f, err
 	}
-	switch cmd {
-	case "send":
+	if cmd == "send" {
 		f.Send, err = decodeSend(data)
-	case "ack", "read":
-		f.Acknowledge, err = decodeAcknowledge(data, cmd == "read")
-	default:
-		err = protocol.Errorf(protocol.Invalid, "cmd is none of send, ack, read, ping")
+		return f, err
 	}
+	f.Acknowledge, err = decodeAcknowledge(data, cmd == "read")
 	return f, err
 }
 

@@ -183,24 +183,19 @@ func newFolder(t *testing.T) *folder { return &folder{root: t.TempDir()} }
 type upload struct {
 	*os.File
 	folder *folder
-	path   string
+	number int
 	ended  bool
 }
 
-func (f *folder) Create(area protocol.FileArea, at time.Time, kind protocol.PartKind, extension string) (protocol.Upload, error) {
+func (f *folder) Create() (protocol.Upload, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.count++
-	where := map[protocol.PartKind]string{protocol.PartVoice: "voice", protocol.PartAudio: "voice", protocol.PartImage: "image", protocol.PartVideo: "video"}[kind]
-	if where == "" {
-		where = "file"
-	}
-	kept := path.Join("/files", string(area), at.Format("200601"), where, strings.Repeat("0", 30)+string(rune('a'+f.count/26))+string(rune('a'+f.count%26))+extension)
 	file, err := os.CreateTemp(f.root, "partial-*")
-	return &upload{File: file, folder: f, path: kept}, err
+	return &upload{File: file, folder: f, number: f.count}, err
 }
 
-func (u *upload) Keep() (string, error) {
+func (u *upload) Keep(at protocol.FilePlace) (string, error) {
 	u.folder.mu.Lock()
 	defer u.folder.mu.Unlock()
 	if u.folder.failing != nil {
@@ -208,11 +203,17 @@ func (u *upload) Keep() (string, error) {
 	}
 	u.ended = true
 	u.File.Close()
-	target := filepath.Join(u.folder.root, u.path)
+	where := map[protocol.PartKind]string{protocol.PartVoice: "voice", protocol.PartAudio: "voice", protocol.PartImage: "image", protocol.PartVideo: "video"}[at.Kind]
+	if where == "" {
+		where = "file"
+	}
+	name := strings.Repeat("0", 30) + string(rune('a'+u.number/26)) + string(rune('a'+u.number%26)) + at.Extension
+	kept := path.Join("/files", string(at.Area), at.At.Format("200601"), where, name)
+	target := filepath.Join(u.folder.root, kept)
 	if err := os.MkdirAll(filepath.Dir(target), 0o700); err != nil {
 		return "", err
 	}
-	return u.path, os.Rename(u.File.Name(), target)
+	return kept, os.Rename(u.File.Name(), target)
 }
 
 func (u *upload) Abort() {

@@ -52,8 +52,11 @@ func OwnsQueue(user protocol.UserID, name string) bool {
 
 // bindable tells whether the key of a user means only him. In a topic exchange
 // a word of * or # in a binding stands for any word, and such a user would read
-// what others are sent.
+// what others are sent; the key of the water mark is everybody's.
 func bindable(user protocol.UserID) bool {
+	if keyOfUser(user) == keyWaterMark {
+		return false
+	}
 	for word := range strings.SplitSeq(keyOfUser(user), ".") {
 		if word == "*" || word == "#" {
 			return false
@@ -110,6 +113,9 @@ func toConversation(id protocol.ConversationID) []Publication {
 func toUsers(users []protocol.UserID) []Publication {
 	publications := make([]Publication, 0, len(users))
 	for _, user := range users {
+		if keyOfUser(user) == keyWaterMark {
+			continue // what is his would reach everybody
+		}
 		publications = append(publications, Publication{exchangeBase, keyOfUser(user)})
 	}
 	return publications

@@ -191,3 +191,15 @@ func TestOnlyTheServersQueuesAreDeleted(t *testing.T) {
 		t.Errorf("a queue of the client's is not only unbound: %v", got)
 	}
 }
+
+func TestNobodyIsCalledLikeTheWaterMark(t *testing.T) {
+	t.Parallel()
+	if bindable(".water_mark") {
+		t.Error("the queues of .water_mark would be everybody's")
+	}
+	created := protocol.Record{Key: protocol.ConversationKey("7"), Seq: 1, Event: protocol.ConversationCreated{Name: "to all"}}
+	got := Route(created, []protocol.UserID{"ann", ".water_mark"})
+	if want := []Publication{{exchangeBase, "u_ann"}}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}

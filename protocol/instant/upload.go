@@ -3,6 +3,7 @@ package instant
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"mime"
@@ -44,7 +45,7 @@ func (d *Dialect) upload(ctx context.Context, r request) (answer, error) {
 	if _, err := in.draft.send(in.draft.area(area), r.by, nil); err != nil {
 		return answer{}, err // before anything is synced
 	}
-	if err := in.keep(); err != nil {
+	if err := in.keep(paired); err != nil {
 		return answer{}, err
 	}
 	matched := make([]file, len(paired))
@@ -80,7 +81,9 @@ type intakeForm struct {
 	area     protocol.FileArea
 	clientID string
 
-	told    bool // the data part was read
+	body    *tail // of a form
+	open    bool  // no boundary followed the data part, but the body is whole
+	told    bool  // the data part was read
 	draft   draft
 	files   []file
 	writing []protocol.Upload // one per file, until keep
@@ -98,14 +101,23 @@ func (in *intakeForm) abort() {
 	}
 }
 
-// keep makes the files durable and learns their paths.
-func (in *intakeForm) keep() error {
-	for i, upload := range in.writing {
-		stored, err := upload.Keep()
+// keep makes the files durable and learns their paths. paired is the file of
+// each entry.
+func (in *intakeForm) keep(paired []int) error {
+	area, at := in.draft.area(in.area), in.dialect.now()
+	for i, j := range paired {
+		if j < 0 {
+			continue
+		}
+		f := &in.files[j]
+		stored, err := in.writing[j].Keep(protocol.FilePlace{
+			Area: area, At: at, Extension: extension(*f),
+			Kind: kinds[in.draft.Entries[i].messageType(area != protocol.AreaMessage)],
+		})
 		if err != nil {
 			return fmt.Errorf("keep an uploaded file: %w", err)
 		}
-		in.files[i].Path = stored
+		f.Path = stored
 		in.kept = append(in.kept, stored)
 	}
 	in.writing = nil
@@ -127,11 +139,11 @@ func (in *intakeForm) read(r *http.Request) error {
 		return protocol.Errorf(protocol.Invalid, "Content-Type is not multipart/form-data with a boundary")
 	}
 	limit := in.dialect.MaxUploadSize + 2*MaxBody // files, data and headers
-	body := &tail{Reader: http.MaxBytesReader(nil, r.Body, limit)}
-	form := multipart.NewReader(body, boundary)
-	for {
+	in.body = &tail{Reader: http.MaxBytesReader(nil, r.Body, limit)}
+	form := multipart.NewReader(in.body, boundary)
+	for !in.open {
 		part, err := form.NextPart()
-		if err == io.EOF || err != nil && body.endsWith("--"+boundary) {
+		if err == io.EOF || err != nil && in.body.endsWith("--"+boundary) {
 			break
 		}
 		if err != nil {
@@ -167,6 +179,9 @@ func (in *intakeForm) data(r io.Reader) error {
 		return protocol.Errorf(protocol.Invalid, "the part data is there twice")
 	}
 	body, err := io.ReadAll(io.LimitReader(r, MaxBody+1))
+	if errors.Is(err, io.ErrUnexpectedEOF) && in.body != nil && in.body.ended {
+		in.open, err = true, nil // whether it is complete shows when it is decoded
+	}
 	if err != nil {
 		return bodyError(err)
 	}
@@ -198,7 +213,7 @@ func (in *intakeForm) file(part *multipart.Part) error {
 		return bodyError(err)
 	}
 	f := file{Name: name, MIME: mimetype.Detect(head).String()}
-	upload, err := d.Files.Create(in.folder(), d.now(), in.kind(f), extension(f))
+	upload, err := d.Files.Create()
 	if err != nil {
 		return fmt.Errorf("create an uploaded file: %w", err)
 	}
@@ -217,32 +232,6 @@ func (in *intakeForm) file(part *multipart.Part) error {
 	in.size += f.Size
 	in.files = append(in.files, f)
 	return nil
-}
-
-// folder is the area of a file. An event that calls itself a message is only
-// known when its data came first; nobody but people reads the path.
-func (in *intakeForm) folder() protocol.FileArea {
-	if in.told {
-		return in.draft.area(in.area)
-	}
-	return in.area
-}
-
-// kind is what the file is stored as: what its entry says, if that came first
-// and speaks of it, otherwise what its name and bytes say.
-func (in *intakeForm) kind(f file) protocol.PartKind {
-	feed := in.folder() != protocol.AreaMessage
-	place := 0
-	for _, e := range in.draft.Entries {
-		if e.Type == typeText {
-			continue
-		}
-		if e.Name != "" && e.Name == f.Name || e.Name == "" && place == len(in.files) {
-			return kinds[e.messageType(feed)]
-		}
-		place++
-	}
-	return kinds[fileType(f.Name, f.MIME)]
 }
 
 // extension is that of the name, or else the usual one of the medium.

@@ -70,6 +70,9 @@ func TestAnUploadThatIsCutOffLeavesNothing(t *testing.T) {
 	files := []formFile{{"a.png", strings.Repeat("png ", 1000)}, {"b.txt", strings.Repeat("text\r\n", 500)}}
 	for _, dataFirst := range []bool{true, false} {
 		form := makeForm(t, `{"conversation_id":"c","profile":[{"type":2},{"type":3}]}`, dataFirst, files...)
+		if !dataFirst { // whole data lacks only the boundary: see below
+			form = form[:bytes.LastIndex(form, []byte("}"))]
+		}
 		for _, honest := range []bool{true, false} {
 			for cut := 0; cut < len(form); cut += 100 {
 				status := s.sendCut(t, token, form, cut, honest)
@@ -116,6 +119,7 @@ func TestOnlyTheFinalBoundaryMayBeMissing(t *testing.T) {
 	token := room(t, s)
 	whole := string(makeForm(t, `{"conversation_id":"c"}`, false, formFile{"a.png", "png"}))
 	complete := strings.TrimSuffix(whole, "--\r\n")
+	fileLast := string(makeForm(t, `{"conversation_id":"c"}`, true, formFile{"a.png", "png"}))
 	for name, test := range map[string]struct {
 		form string
 		want int
@@ -127,8 +131,11 @@ func TestOnlyTheFinalBoundaryMayBeMissing(t *testing.T) {
 		"with one dash":                    {complete + "-", 400},
 		"with half a header":               {complete + "\r\nContent-Dispo", 400},
 		"with a whole header":              {complete + "\r\nContent-Disposition: form-data; name=\"file\"; filename=\"b\"\r\n\r\n", 400},
-		"without the boundary's end":       {complete[:len(complete)-1], 400},
-		"without the last line":            {strings.TrimSuffix(complete, "--"+boundary), 400},
+		"without the boundary's end":       {complete[:len(complete)-1], 200},
+		"without the last line":            {strings.TrimSuffix(complete, "--"+boundary), 200},
+		"without anything behind the data": {strings.TrimSuffix(complete, "\r\n--"+boundary), 200},
+		"with half of the data":            {strings.TrimSuffix(complete, "}\r\n--"+boundary), 400},
+		"ending in a file without it":      {strings.TrimSuffix(fileLast, "\r\n--"+boundary+"--\r\n"), 400},
 		"nothing":                          {"", 400},
 	} {
 		before := len(s.files.all(t))
@@ -136,6 +143,19 @@ func TestOnlyTheFinalBoundaryMayBeMissing(t *testing.T) {
 		if kept := len(s.files.all(t)) - before; status != test.want || (kept == 1) != (status == 200) {
 			t.Errorf("%s: %d %s, %d files kept", name, status, body, kept)
 		}
+	}
+}
+
+func TestAnEventIsKeptAsOneWhateverItCallsItself(t *testing.T) {
+	t.Parallel()
+	s := serve(t, nil)
+	token := room(t, s)
+	form := makeForm(t, `{"longitude":"22.1","latitude":"100.2","profile":[{"type":1}]}`, false, formFile{"a.amr", "voice"})
+	if status, body := s.do(t, "POST", "/uploads?type=message", token, formType, bytes.NewReader(form)); status != 200 {
+		t.Fatalf("%d %s", status, body)
+	}
+	if kept := s.files.all(t); len(kept) != 1 || !strings.HasPrefix(kept[0], "/files/event/") || !strings.Contains(kept[0], "/voice/") {
+		t.Errorf("kept %v", kept)
 	}
 }
 
