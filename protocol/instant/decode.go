@@ -1,7 +1,6 @@
 package instant
 
 import (
-	"bytes"
 	"encoding/json"
 	"math"
 	"strconv"
@@ -16,8 +15,17 @@ import (
 // spellings are present the exact one wins. Unknown keys are ignored.
 type object struct {
 	at     string // what its fields are called in errors: "persons[0]."
-	fields map[string]json.RawMessage
+	fields []field
 }
+
+type field struct {
+	name  string // without blanks around it
+	exact bool   // it was written so
+	value json.RawMessage
+}
+
+// maxFields bounds the fields of one object, so that looking for one is cheap.
+const maxFields = 256
 
 // parseObject reads one JSON object within the limits of depth.
 func parseObject(body []byte) (object, error) {
@@ -60,39 +68,47 @@ func checkJSON(body []byte) error {
 // asObject reads an object; what names it in errors, at is the prefix of its
 // fields' names.
 func asObject(at, what string, raw json.RawMessage) (object, error) {
-	var fields map[string]json.RawMessage
-	if json.Unmarshal(raw, &fields) != nil || fields == nil {
+	if !begins(raw, '{') {
 		return object{}, protocol.Errorf(protocol.Invalid, "%s is not an object", what)
 	}
-	o := object{at: at, fields: make(map[string]json.RawMessage, len(fields))}
-	chosen := make(map[string]string, len(fields))
-	for key, value := range fields {
-		name := strings.TrimSpace(key)
-		former, taken := chosen[name]
-		if taken && (former == name || key != name && former < key) {
-			continue
+	o := object{at: at, fields: make([]field, 0, 8)}
+	for key, value := range elements(raw) {
+		if len(o.fields) == maxFields {
+			return object{}, protocol.Errorf(protocol.Invalid, "%s has more than %d fields", what, maxFields)
 		}
-		chosen[name], o.fields[name] = key, value
+		o.add(unquote(key), value)
 	}
 	return o, nil
 }
 
+// add puts a field into the object. Of two equal ones the later wins.
+func (o *object) add(key string, value json.RawMessage) {
+	name := strings.TrimSpace(key)
+	added := field{name: name, exact: key == name, value: value}
+	for i, f := range o.fields {
+		if f.name != name {
+			continue
+		}
+		if added.exact || !f.exact {
+			o.fields[i] = added
+		}
+		return
+	}
+	o.fields = append(o.fields, added)
+}
+
 // asObjects reads an array of objects, or a single one.
 func asObjects(what string, raw json.RawMessage) ([]object, error) {
-	if !isArray(raw) {
+	if !begins(raw, '[') {
 		o, err := asObject(what+".", what, raw)
 		if err != nil {
 			return nil, protocol.Errorf(protocol.Invalid, "%s is neither a list of objects nor an object", what)
 		}
 		return []object{o}, nil
 	}
-	var elements []json.RawMessage
-	if json.Unmarshal(raw, &elements) != nil {
-		return nil, protocol.Errorf(protocol.Invalid, "%s is not an array", what)
-	}
-	objects := make([]object, 0, len(elements))
-	for i, element := range elements {
-		name := what + "[" + strconv.Itoa(i) + "]"
+	objects := []object{}
+	for _, element := range elements(raw) {
+		name := what + "[" + strconv.Itoa(len(objects)) + "]"
 		o, err := asObject(name+".", name, element)
 		if err != nil {
 			return nil, err
@@ -101,8 +117,6 @@ func asObjects(what string, raw json.RawMessage) ([]object, error) {
 	}
 	return objects, nil
 }
-
-func isArray(raw json.RawMessage) bool { return bytes.HasPrefix(bytes.TrimSpace(raw), []byte("[")) }
 
 // name is what a field is called in errors.
 func (o object) name(field string) string { return o.at + field }
@@ -113,8 +127,12 @@ func (o object) missing(field string) error {
 
 // raw returns a field that is present and not null.
 func (o object) raw(field string) (json.RawMessage, bool) {
-	raw, ok := o.fields[field]
-	return raw, ok && string(raw) != "null"
+	for _, f := range o.fields {
+		if f.name == field {
+			return f.value, string(f.value) != "null"
+		}
+	}
+	return nil, false
 }
 
 // text returns a JSON string as it is.
@@ -123,10 +141,10 @@ func (o object) text(field string) (text string, present bool, err error) {
 	if !ok {
 		return "", false, nil
 	}
-	if json.Unmarshal(raw, &text) != nil {
+	if !begins(raw, '"') {
 		return "", true, protocol.Errorf(protocol.Invalid, "%s is not a string", o.name(field))
 	}
-	return text, true, nil
+	return unquote(raw), true, nil
 }
 
 // token returns a string without surrounding blanks, or a number exactly as it
