@@ -14,12 +14,12 @@ import (
 // disk watches the free space. Badger maps its files, and a mapped page that
 // the disk has no room for ends the process, so writes stop well before.
 type disk struct {
-	dir   string
-	min   uint64
-	probe func(string) (uint64, error)
-	log   *slog.Logger
-	bytes atomic.Uint64 // free at the last look
-	low   atomic.Bool
+	dir     string
+	min     uint64
+	probe   func(string) (uint64, error)
+	log     *slog.Logger
+	bytes   atomic.Uint64         // free at the last look
+	trouble atomic.Pointer[error] // why writes are refused, for the operator; nil while there is room
 }
 
 func newDisk(o Options) *disk {
@@ -44,18 +44,20 @@ func (d *disk) checkStart() error {
 func (d *disk) look() {
 	free, err := d.probe(d.dir)
 	if err != nil {
-		free = 0
+		free, err = 0, fmt.Errorf("%w: what is free cannot be measured: %w", errDiskFull, err)
+	} else if free < d.min {
+		err = fmt.Errorf("%w: %d MiB free, %d MiB needed", errDiskFull, free>>20, d.min>>20)
 	}
 	d.bytes.Store(free)
-	low := free < d.min
-	if d.low.Swap(low) == low {
+	if err != nil {
+		if d.trouble.Swap(&err) == nil {
+			d.log.Error("writes are refused", "error", err)
+		}
 		return
 	}
-	if low {
-		d.log.Error("disk nearly full, writes are refused", "free", free, "needed", d.min, "error", err)
-		return
+	if d.trouble.Swap(nil) != nil {
+		d.log.Info("disk has room again, writes are accepted", "free", free)
 	}
-	d.log.Info("disk has room again, writes are accepted", "free", free)
 }
 
 // watch looks every second until stop is closed.
@@ -72,12 +74,24 @@ func (d *disk) watch(stop <-chan struct{}) {
 	}
 }
 
+// errDiskFull is all that a client learns: how large the server's disk is, and
+// how much of it is left, is nobody's business.
+var errDiskFull = protocol.Errorf(protocol.Unavailable, "the server's disk is nearly full")
+
 // refusal is nil while there is room.
 func (d *disk) refusal() error {
-	if !d.low.Load() {
+	if d.trouble.Load() == nil {
 		return nil
 	}
-	return protocol.Errorf(protocol.Unavailable, "the disk is nearly full: %d MiB free, %d MiB needed", d.bytes.Load()>>20, d.min>>20)
+	return errDiskFull
+}
+
+// ready is nil while there is room, otherwise what the operator is to know.
+func (d *disk) ready() error {
+	if trouble := d.trouble.Load(); trouble != nil {
+		return *trouble
+	}
+	return nil
 }
 
 func freeBytes(dir string) (uint64, error) {

@@ -39,14 +39,17 @@ func newMetrics(s *Store, registerer prometheus.Registerer) (*metrics, error) {
 	gauge := func(name, help string, labels prometheus.Labels, value func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: labels}, value)
 	}
-	const bytesName, bytesHelp = "instantd_store_bytes", "Bytes of the store on disk, measured about once a minute."
-	for _, c := range []prometheus.Collector{
+	collectors := []prometheus.Collector{
 		m.seconds, m.size, m.refused,
 		gauge("instantd_commit_queue", "Commits that wait for the disk.", nil, func() float64 { return float64(s.queue.length()) }),
 		gauge("instantd_disk_free_bytes", "Free bytes of the store's disk.", nil, func() float64 { return float64(s.disk.bytes.Load()) }),
-		gauge(bytesName, bytesHelp, prometheus.Labels{"part": "tables"}, func() float64 { lsm, _ := s.db.Size(); return float64(lsm) }),
-		gauge(bytesName, bytesHelp, prometheus.Labels{"part": "value_log"}, func() float64 { _, log := s.db.Size(); return float64(log) }),
-	} {
+	}
+	for name, bytes := range s.usage.parts {
+		collectors = append(collectors, gauge("instantd_store_bytes",
+			"Bytes that the data folder takes on disk, by part, measured every ten seconds; when that takes long, less often.",
+			prometheus.Labels{"part": name}, func() float64 { return float64(bytes.Load()) }))
+	}
+	for _, c := range collectors {
 		if err := registerer.Register(c); err != nil {
 			m.unregister()
 			return nil, fmt.Errorf("register metrics of the store: %w", err)

@@ -90,6 +90,7 @@ type Store struct {
 	deleted deletedAccounts
 	outbox  outbox
 	disk    *disk
+	usage   *usage
 	files   *files
 	metrics *metrics
 
@@ -131,6 +132,7 @@ func Open(options Options) (_ *Store, err error) {
 	if s.files, err = openFiles(filepath.Join(options.Dir, filesName), options.Location, s.disk, s.log); err != nil {
 		return nil, err
 	}
+	s.usage = newUsage(options)
 	s.queue = newQueue(options.QueueLimit)
 	if s.metrics, err = newMetrics(s, options.Registerer); err != nil {
 		return nil, err
@@ -138,6 +140,9 @@ func Open(options Options) (_ *Store, err error) {
 	s.workers.Go(s.runCommitter)                      // ends when the queue is closed and empty
 	s.workers.Go(func() { s.disk.watch(s.stop) })     // ends with stop
 	s.workers.Go(func() { s.collectGarbage(s.stop) }) // ends with stop
+	if options.Registerer != nil {
+		s.workers.Go(func() { s.usage.watch(s.stop) }) // ends with stop
+	}
 	return s, nil
 }
 
@@ -190,7 +195,8 @@ func (s *Store) release() error {
 	return nil
 }
 
-// Ready returns nil, or why commits are refused at present.
+// Ready returns nil, or why commits are refused at present, with figures for
+// the operator.
 func (s *Store) Ready() error {
 	if s.queue.isClosed() {
 		return errClosed
@@ -198,7 +204,7 @@ func (s *Store) Ready() error {
 	if err := s.committer.broken(); err != nil {
 		return err
 	}
-	return s.disk.refusal()
+	return s.disk.ready()
 }
 
 // LastID is the newest id of the durable state.
