@@ -3,10 +3,13 @@ package persistence
 import (
 	"archive/tar"
 	"context"
+	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"io/fs"
 	"strings"
@@ -18,7 +21,9 @@ import (
 // A backup is a tar stream: backupBegin, the rows of the store in numbered
 // chunks, the kept files, backupEnd. Rows are those of one commit in their
 // newest version, so that nothing erased is in a backup. A file is kept before
-// the commit that names it, so the files are read after the rows.
+// the commit that names it, so the files are read after the rows. The last
+// entry tells the digest of all before it: a flipped bit in a row would
+// otherwise become somebody's words.
 //
 // A row is: length of key and of value as uvarints, user meta byte, expiry in
 // Unix seconds as uvarint, key, value.
@@ -40,9 +45,25 @@ type backupHeader struct {
 }
 
 type backupTotals struct {
-	Rows  int64 `json:"rows"`
-	Files int64 `json:"files"`
+	Rows   int64  `json:"rows"`
+	Files  int64  `json:"files"`
+	SHA256 string `json:"sha256"` // see digest, in hexadecimal
 }
+
+// digest sums up entries: of each, in order, the length of its name as uvarint,
+// the name, its size as uvarint, its bytes.
+type digest struct{ hash.Hash }
+
+func newDigest() digest { return digest{sha256.New()} }
+
+// begin adds what precedes the bytes of an entry.
+func (d digest) begin(name string, size int64) {
+	head := binary.AppendUvarint(nil, uint64(len(name)))
+	head = append(head, name...)
+	d.Write(binary.AppendUvarint(head, uint64(size))) // never fails
+}
+
+func (d digest) sum() string { return hex.EncodeToString(d.Sum(nil)) }
 
 // Backup writes the state of one moment and the uploaded files to w, while the
 // server goes on. Progress, unless nil, is told the bytes written so far.
@@ -50,7 +71,7 @@ func (s *Store) Backup(ctx context.Context, w io.Writer, progress func(done int6
 	if progress == nil {
 		progress = func(int64) {}
 	}
-	archive := &archive{tar: tar.NewWriter(&meter{ctx: ctx, w: w, progress: progress})}
+	archive := newArchive(&meter{ctx: ctx, w: w, progress: progress})
 	err := archive.json(backupBegin, backupHeader{Format: backupFormat, Schema: len(migrations) + 1})
 	if err == nil {
 		err = s.views.read(archive.rows)
@@ -59,6 +80,7 @@ func (s *Store) Backup(ctx context.Context, w io.Writer, progress func(done int6
 		err = archive.files(s.files)
 	}
 	if err == nil {
+		archive.totals.SHA256 = archive.digest.sum()
 		err = archive.json(backupEnd, archive.totals)
 	}
 	if err == nil {
@@ -89,16 +111,29 @@ func (m *meter) Write(data []byte) (int, error) {
 }
 
 type archive struct {
-	tar    *tar.Writer
-	totals backupTotals
+	tar     *tar.Writer
+	digest  digest
+	content io.Writer // of the entry that was begun last
+	totals  backupTotals
+}
+
+func newArchive(w io.Writer) *archive {
+	a := &archive{tar: tar.NewWriter(w), digest: newDigest()}
+	a.content = io.MultiWriter(a.tar, a.digest)
+	return a
+}
+
+// begin begins an entry; size bytes of content follow.
+func (a *archive) begin(name string, size int64, at time.Time) error {
+	a.digest.begin(name, size)
+	return a.tar.WriteHeader(&tar.Header{Name: name, Mode: 0o600, Size: size, ModTime: at})
 }
 
 func (a *archive) entry(name string, data []byte) error {
-	err := a.tar.WriteHeader(&tar.Header{Name: name, Mode: 0o600, Size: int64(len(data)), ModTime: time.Unix(0, 0)})
-	if err != nil {
+	if err := a.begin(name, int64(len(data)), time.Unix(0, 0)); err != nil {
 		return err
 	}
-	_, err = a.tar.Write(data)
+	_, err := a.content.Write(data)
 	return err
 }
 
@@ -169,7 +204,7 @@ func readRow(r rowReader) (row, error) {
 		return row{}, unexpected(err)
 	}
 	if keySize == 0 || keySize > maxRowBytes || valueSize > maxRowBytes {
-		return row{}, fmt.Errorf("a row of %d and %d bytes is malformed", keySize, valueSize)
+		return row{}, fmt.Errorf("%w: a row of %d and %d bytes is malformed", errDamaged, keySize, valueSize)
 	}
 	meta, err := r.ReadByte()
 	if err != nil {
@@ -227,11 +262,10 @@ func (a *archive) file(name string, file fs.File) error {
 	if err != nil {
 		return err
 	}
-	err = a.tar.WriteHeader(&tar.Header{Name: name, Mode: 0o600, Size: stat.Size(), ModTime: stat.ModTime()})
-	if err != nil {
+	if err := a.begin(name, stat.Size(), stat.ModTime()); err != nil {
 		return err
 	}
-	if _, err := io.Copy(a.tar, file); err != nil {
+	if _, err := io.Copy(a.content, file); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	a.totals.Files++

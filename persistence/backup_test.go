@@ -187,6 +187,76 @@ func TestRestoreNeedsAnEmptyFolder(t *testing.T) {
 	}
 }
 
+// contents are where the bytes of each entry of an archive are.
+func contents(t *testing.T, data []byte) map[string][2]int {
+	t.Helper()
+	at := map[string][2]int{}
+	r := bytes.NewReader(data)
+	for entries := tar.NewReader(r); ; {
+		entry, err := entries.Next()
+		if errors.Is(err, io.EOF) {
+			return at
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		begin := len(data) - r.Len()
+		at[entry.Name] = [2]int{begin, begin + int(entry.Size)}
+	}
+}
+
+func TestRestoreRefusesAFlippedBit(t *testing.T) {
+	t.Parallel()
+	s := openNew(t)
+	commit(t, s, protocol.UserKey("ann"), 0, protocol.UserImported{}, protocol.LoggedIn{Class: protocol.ClassPC, Token: "t"})
+	commit(t, s, protocol.ConversationKey("c"), 1, group("ann", "bob"))
+	commit(t, s, protocol.ConversationKey("c"), 2, text1("ann", "hello"))
+	upload1(t, s, "a picture")
+	data := backup(t, s)
+	entries := contents(t, data)
+	if len(entries) != 4 {
+		t.Fatalf("the backup has the entries %v, want begin, rows, a file and end", entries)
+	}
+	flips := map[string]int{"a word of a message": bytes.Index(data, []byte("hello"))}
+	for name, at := range entries {
+		const places = 8
+		for i := range places {
+			flips[fmt.Sprintf("%s, part %d", name, i)] = at[0] + i*(at[1]-at[0]-1)/(places-1)
+		}
+		flips["the header of "+name] = at[0] - 512 + 3
+	}
+	for name, at := range flips {
+		t.Run(name, func(t *testing.T) {
+			damaged := bytes.Clone(data)
+			damaged[at] ^= 1
+			dir := filepath.Join(t.TempDir(), "restored")
+			err := Restore(t.Context(), dir, bytes.NewReader(damaged), nil)
+			if err == nil {
+				t.Error("the damaged backup was restored")
+			}
+			wantNothing(t, dir)
+		})
+	}
+	dir := filepath.Join(t.TempDir(), "restored")
+	if err := Restore(t.Context(), dir, bytes.NewReader(data), nil); err != nil {
+		t.Errorf("the backup itself: %v", err)
+	}
+}
+
+func TestRestoreSaysThatABackupIsDamaged(t *testing.T) {
+	t.Parallel()
+	s := openNew(t)
+	commit(t, s, protocol.ConversationKey("c"), 1, group("ann"))
+	commit(t, s, protocol.ConversationKey("c"), 2, text1("ann", "hello"))
+	data := backup(t, s)
+	data[bytes.Index(data, []byte("hello"))] = 'H'
+	err := Restore(t.Context(), filepath.Join(t.TempDir(), "restored"), bytes.NewReader(data), nil)
+	want := `restore: the backup is damaged or cut off: its SHA-256 is not the one that was written with it`
+	if err == nil || err.Error() != want {
+		t.Errorf("Restore says %v\nwant %s", err, want)
+	}
+}
+
 type entry struct {
 	name string
 	data string
@@ -235,6 +305,9 @@ func TestRestoreRefuses(t *testing.T) {
 		{"a backup without an end", archived(t, begin), "cut off"},
 		{"a backup cut before a file's bytes", whole[:1536], "EOF"},
 		{"a backup cut behind a file's bytes", whole[:1800], "cut off"},
+		{"a digest of something else", archived(t, begin, entry{backupEnd, `{"rows":0,"files":0,"sha256":"00"}`, tar.TypeReg}), "SHA-256"},
+		{"no digest", archived(t, begin, end), "SHA-256"},
+		{"an end that goes on for ever", archived(t, begin, entry{backupEnd, strings.Repeat(" ", 5000), tar.TypeReg}), "more than"},
 		{"a total that is not reached", archived(t, begin, entry{backupEnd, `{"rows":1,"files":0}`, tar.TypeReg}), "it says 1 and 0"},
 		{"a path that leads out", archived(t, begin, entry{"files/../../escaped", "x", tar.TypeReg}, end), "not one of a kept file"},
 		{"an absolute path", archived(t, begin, entry{"/tmp/escaped", "x", tar.TypeReg}, end), "not one of a kept file"},

@@ -19,6 +19,8 @@
 //   - A recalled or deleted message loses its content here. Content stands in
 //     the message's own row and nowhere else; older versions of that row go
 //     with Badger's next compaction of it, and no backup holds them.
+//   - A backup proves itself: Restore makes a folder of exactly what was written,
+//     or none.
 //   - When the disk is nearly full, commits and uploads are refused, reads go
 //     on, and Ready says why.
 //   - When a sync fails, what is on disk is unknown until it is read again:

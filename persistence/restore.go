@@ -17,8 +17,9 @@ import (
 )
 
 // Restore makes a data folder of a backup. The folder must be missing or empty;
-// it appears whole or not at all: until then it is written beside it, with
-// partialSuffix. Progress, unless nil, is told the bytes read so far.
+// it appears whole or not at all: until all content was verified it is written
+// beside it, with partialSuffix. Progress, unless nil, is told the bytes read
+// so far.
 func Restore(ctx context.Context, dir string, r io.Reader, progress func(done int64)) error {
 	dir = filepath.Clean(dir)
 	if err := checkEmpty(dir); err != nil {
@@ -45,6 +46,9 @@ func Restore(ctx context.Context, dir string, r io.Reader, progress func(done in
 }
 
 const partialSuffix = ".partial"
+
+// errDamaged is what is said of a backup that is not the one that was written.
+var errDamaged = errors.New("the backup is damaged or cut off")
 
 func checkEmpty(dir string) error {
 	entries, err := os.ReadDir(dir)
@@ -108,7 +112,8 @@ func restore(dir string, archive *tar.Reader) (err error) {
 	}
 	defer func() { err = errors.Join(err, files.root.Close()) }()
 
-	t := &restoring{archive: archive, db: db, files: files, disk: disk}
+	t := &restoring{archive: archive, digest: newDigest(), db: db, files: files, disk: disk}
+	t.content = io.TeeReader(t.archive, t.digest)
 	if err := t.begin(); err != nil {
 		return err
 	}
@@ -118,6 +123,8 @@ func restore(dir string, archive *tar.Reader) (err error) {
 // restoring is a backup that is being read.
 type restoring struct {
 	archive *tar.Reader
+	digest  digest    // of what was read so far
+	content io.Reader // of the present entry; what is read goes into the digest
 	db      *badger.DB
 	files   *files
 	disk    *disk
@@ -130,9 +137,10 @@ func (t *restoring) begin() error {
 	if err != nil || entry.Name != backupBegin {
 		return errors.New("this is not a backup of instantd")
 	}
-	header, err := readJSON[backupHeader](t.archive)
+	t.digest.begin(entry.Name, entry.Size)
+	header, err := readJSON[backupHeader](t.content)
 	if err != nil {
-		return err
+		return fmt.Errorf("entry %q: %w", entry.Name, blame(err))
 	}
 	if header.Format != backupFormat {
 		return fmt.Errorf("the backup has format %d, this program knows format %d", header.Format, backupFormat)
@@ -148,35 +156,48 @@ func (t *restoring) entries() error {
 	for {
 		entry, err := t.archive.Next()
 		if errors.Is(err, io.EOF) {
-			return errors.New("the backup is cut off")
+			return errDamaged
 		}
 		if err != nil {
-			return err
+			return blame(err)
 		}
 		t.disk.look()
-		if err := t.disk.refusal(); err != nil {
+		if err := t.disk.ready(); err != nil {
 			return err
 		}
-		switch {
-		case entry.Typeflag != tar.TypeReg:
-			return fmt.Errorf("entry %q is no file", entry.Name)
-		case strings.HasPrefix(entry.Name, backupRows):
-			err = t.rows()
-		case entry.Name == backupEnd:
+		if entry.Name == backupEnd {
 			return t.end()
-		default:
-			err = t.file(entry.Name)
 		}
-		if err != nil {
-			return fmt.Errorf("entry %q: %w", entry.Name, err)
+		if err := t.entry(entry); err != nil {
+			return fmt.Errorf("entry %q: %w", entry.Name, blame(err))
 		}
 	}
+}
+
+// entry reads one entry of content.
+func (t *restoring) entry(entry *tar.Header) error {
+	if entry.Typeflag != tar.TypeReg {
+		return errors.New("it is no file")
+	}
+	t.digest.begin(entry.Name, entry.Size)
+	if strings.HasPrefix(entry.Name, backupRows) {
+		return t.rows()
+	}
+	return t.file(entry.Name)
+}
+
+// blame says of an error whether the backup is to blame.
+func blame(err error) error {
+	if errors.Is(err, tar.ErrHeader) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("%w: %w", errDamaged, err)
+	}
+	return err
 }
 
 func (t *restoring) rows() error {
 	batch := t.db.NewWriteBatch()
 	defer batch.Cancel()
-	r := bufio.NewReader(t.archive)
+	r := bufio.NewReader(t.content)
 	for {
 		row, err := readRow(r)
 		if errors.Is(err, io.EOF) {
@@ -187,7 +208,7 @@ func (t *restoring) rows() error {
 		}
 		err = batch.SetEntry(&badger.Entry{Key: row.key, Value: row.value, UserMeta: row.meta, ExpiresAt: row.expires})
 		if err != nil {
-			return err
+			return fmt.Errorf("store a row: %w", err)
 		}
 		t.totals.Rows++
 	}
@@ -207,7 +228,7 @@ func (t *restoring) file(name string) error {
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(file, t.archive)
+	_, err = io.Copy(file, t.content)
 	if err := errors.Join(err, file.Sync(), file.Close()); err != nil {
 		return err
 	}
@@ -215,21 +236,34 @@ func (t *restoring) file(name string) error {
 	return syncFolders(root, path.Dir(kept))
 }
 
+// end compares what was read with what the last entry says was written.
 func (t *restoring) end() error {
+	t.totals.SHA256 = t.digest.sum()
 	want, err := readJSON[backupTotals](t.archive)
 	if err != nil {
-		return err
+		return blame(err)
 	}
-	if t.totals != want {
-		return fmt.Errorf("the backup has %d rows and %d files, it says %d and %d", t.totals.Rows, t.totals.Files, want.Rows, want.Files)
+	if t.totals.Rows != want.Rows || t.totals.Files != want.Files {
+		return fmt.Errorf("%w: it has %d rows and %d files, it says %d and %d", errDamaged, t.totals.Rows, t.totals.Files, want.Rows, want.Files)
+	}
+	if t.totals.SHA256 != want.SHA256 {
+		return fmt.Errorf("%w: its SHA-256 is not the one that was written with it", errDamaged)
 	}
 	return t.db.Sync()
 }
 
+// readJSON reads an entry to its end.
 func readJSON[T any](r io.Reader) (value T, err error) {
 	const most = 4 << 10
-	if err := json.NewDecoder(io.LimitReader(r, most)).Decode(&value); err != nil {
-		return value, fmt.Errorf("header is malformed: %w", err)
+	data, err := io.ReadAll(io.LimitReader(r, most+1))
+	if err != nil {
+		return value, err
+	}
+	if len(data) > most {
+		return value, fmt.Errorf("%w: more than %d bytes", errDamaged, most)
+	}
+	if err := json.Unmarshal(data, &value); err != nil {
+		return value, fmt.Errorf("%w: malformed JSON: %w", errDamaged, err)
 	}
 	return value, nil
 }
