@@ -7,7 +7,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/dgraph-io/badger/v4"
 
@@ -21,7 +24,7 @@ type Report struct {
 	Members       int
 	Users         int
 	Tokens        int
-	Problems      []string // one line each; at most maxProblems
+	Problems      []string // one printable line each; at most maxProblems
 }
 
 const maxProblems = 1000
@@ -41,6 +44,11 @@ func Check(dir string) (Report, error) {
 		return Report{}, fmt.Errorf("check: %w", err)
 	}
 	defer lock.Close()
+	if err := verifyTables(filepath.Join(dir, storeName)); err != nil {
+		// Badger takes a damaged block for the end of a table, or panics over it:
+		// it is not asked.
+		return Report{Problems: []string{printable(fmt.Sprintf("the store is damaged: %v", err))}}, nil
+	}
 	db, err := openBadger(options)
 	if err != nil {
 		return Report{}, fmt.Errorf("check: %w", err)
@@ -89,8 +97,25 @@ type checking struct {
 
 func (c *checking) problem(format string, args ...any) {
 	if len(c.report.Problems) < maxProblems {
-		c.report.Problems = append(c.report.Problems, fmt.Sprintf(format, args...))
+		c.report.Problems = append(c.report.Problems, printable(fmt.Sprintf(format, args...)))
 	}
+}
+
+// printable escapes, as Go does, what is not to reach a terminal: a damaged
+// name may be any bytes.
+func printable(line string) string {
+	var b strings.Builder
+	for len(line) > 0 {
+		r, n := utf8.DecodeRuneInString(line)
+		if strconv.IsPrint(r) && (r != utf8.RuneError || n > 1) {
+			b.WriteString(line[:n])
+		} else {
+			quoted := strconv.Quote(line[:n])
+			b.WriteString(quoted[1 : len(quoted)-1])
+		}
+		line = line[n:]
+	}
+	return b.String()
 }
 
 // each calls look for every row of a table. An error of look is a problem.

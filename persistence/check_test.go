@@ -1,8 +1,14 @@
 package persistence
 
 import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/dgraph-io/badger/v4"
 
@@ -119,6 +125,83 @@ func TestCheckFindsDamage(t *testing.T) {
 				t.Errorf("Check found:\n%s\nwant %q", found, c.want)
 			}
 		})
+	}
+}
+
+func TestCheckPrintsNothingThatIsNotPrintable(t *testing.T) {
+	t.Parallel()
+	s := openNew(t)
+	talk(t, s, "c", 2)
+	const id = "a\x1b[2J\xff\u202eß\u2029z"
+	err := s.db.Update(func(txn *badger.Txn) error {
+		return errors.Join(
+			txn.Set(logKey(id, 5, 1), []byte{0xff}),
+			txn.Set(append([]byte{tableStanding}, id...), nil), // no second part
+			txn.Set(userKey(tableOnline, id), nil))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.views.replace(s.db.NewTransaction(false))
+	report, err := s.Check()
+	if err != nil || len(report.Problems) < 3 {
+		t.Fatalf("Check: %+v, %v", report, err)
+	}
+	for _, problem := range report.Problems {
+		for _, r := range problem {
+			if !strconv.IsPrint(r) || r == utf8.RuneError {
+				t.Errorf("%q contains %q", problem, r)
+			}
+		}
+	}
+	want := `table n lists the unknown user a\x1b[2J\xff\u202eß\u2029z`
+	if !slices.Contains(report.Problems, want) {
+		t.Errorf("Check found:\n%s\nwant %s", strings.Join(report.Problems, "\n"), want)
+	}
+}
+
+func TestCheckFindsDamageOfATable(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := open(t, options(dir))
+	talk(t, s, "c", 50)
+	closeStore(t, s)
+	tables, err := filepath.Glob(filepath.Join(dir, storeName, "*.sst"))
+	if err != nil || len(tables) == 0 {
+		t.Fatalf("the tables are %v, %v", tables, err)
+	}
+	whole, err := os.ReadFile(tables[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	const places = 16
+	for i := range places {
+		const torn = 8 // a single bit of compressed data may mean nothing
+		at := i * (len(whole) - torn) / (places - 1)
+		damaged := slices.Clone(whole)
+		for j := range torn {
+			damaged[at+j] ^= 0xff
+		}
+		if err := os.WriteFile(tables[0], damaged, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		report, err := Check(dir)
+		if err != nil || report.OK() {
+			t.Errorf("damage at %d of %d is not found: %v", at, len(whole), err)
+		}
+	}
+
+	if err := os.Remove(tables[0]); err != nil {
+		t.Fatal(err)
+	}
+	if report, err := Check(dir); err != nil || report.OK() {
+		t.Errorf("a missing table is not found: %v", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, storeName, badger.ManifestFilename), []byte("Bdgr and more"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if report, err := Check(dir); err != nil || report.OK() {
+		t.Errorf("a damaged manifest is not found: %v", err)
 	}
 }
 
