@@ -20,6 +20,7 @@ const ackEvery = 100
 type audience struct {
 	fleet   *fleet
 	group   group
+	dialect dialect
 	members []*member
 	current atomic.Pointer[ledger] // of the phase that runs; nil between phases
 
@@ -42,12 +43,16 @@ type member struct {
 	order    order
 	heard    int // messages of the phases, each once
 	foreign  int // other messages
+	pongs    int // heard after ready: the answers of a peer that has no others
 }
 
 // gather brings the members of a group online, in this fleet, which it closes
 // when it fails. The first of them will send.
 func gather(ctx context.Context, f *fleet, addr netip.AddrPort, g group, senders int) (_ *audience, err error) {
-	a := &audience{fleet: f, group: g, present: make(chan struct{})}
+	a := &audience{fleet: f, group: g, dialect: g.speaks, present: make(chan struct{})}
+	if a.dialect == nil {
+		a.dialect = instantDialect{}
+	}
 	a.healthy, a.fail = context.WithCancelCause(ctx)
 	defer func() {
 		if err != nil {
@@ -57,14 +62,14 @@ func gather(ctx context.Context, f *fleet, addr netip.AddrPort, g group, senders
 	a.absent.Store(int64(len(g.tokens)))
 	a.members = make([]*member, len(g.tokens))
 	err = forEach(a.healthy, len(g.tokens), func(i int) error {
-		fd, rest, err := dialSession(addr, g.tokens[i])
+		fd, rest, err := dialPath(addr, a.dialect.path(g.tokens[i]))
 		if err != nil {
 			return err
 		}
 		m := &member{number: i, audience: a, sends: i < senders}
 		m.client = &client{fd: fd, in: m}
 		a.members[i] = m
-		return f.add(m.client, rest)
+		return errors.Join(m.write(a.dialect.hello(m.sends)), f.add(m.client, rest))
 	})
 	if err != nil {
 		return nil, err
@@ -131,8 +136,18 @@ func (m *member) ended(err error) {
 
 func (m *member) handle(f frame, in input) error {
 	switch f.op {
-	case opText:
-		return m.hear(scan(f.payload), in)
+	case opText, opBinary:
+		for payload := f.payload; len(payload) > 0; {
+			e, n, err := m.audience.dialect.hear(payload)
+			if err != nil {
+				return err
+			}
+			payload = payload[n:]
+			if err := m.hear(e, in); err != nil {
+				return err
+			}
+		}
+		return nil
 	case opPing:
 		return m.write(appendFrame(nil, opPong, f.payload, true))
 	case opPong:
@@ -162,7 +177,7 @@ func (m *member) hear(e event, in input) error {
 		}
 		// Not a sender: a reader must not wait until it has written.
 		if !m.sends && (int(e.seq)+m.number)%ackEvery == 0 {
-			return m.write(ackFrame(a.group.conversation, e.seq))
+			return m.write(a.dialect.ack(a.group.conversation, e.seq))
 		}
 	case reply:
 		if e.code != 0 {
@@ -171,6 +186,14 @@ func (m *member) hear(e event, in input) error {
 		if l := a.current.Load(); l != nil {
 			l.answered(in.reader, e.number, in.at)
 		}
+	case pong:
+		if m.ready {
+			m.pongs++
+			return m.hear(event{kind: reply, number: m.pongs - 1}, in)
+		}
+		return m.hear(event{kind: ready}, in)
+	case ping:
+		return m.write(a.dialect.pong())
 	case ready:
 		if !m.ready {
 			m.ready = true

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"net/url"
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
@@ -80,21 +79,27 @@ func acceptOf(key string) string {
 	return base64.StdEncoding.EncodeToString(sum[:])
 }
 
-// dialSession opens a WebSocket session. rest is what came right behind the handshake.
+// dialSession opens a WebSocket session of the instant dialect. rest is what
+// came right behind the handshake.
 func dialSession(addr netip.AddrPort, token string) (fd int, rest []byte, err error) {
+	return dialPath(addr, instantDialect{}.path(token))
+}
+
+// dialPath opens a WebSocket session at a path.
+func dialPath(addr netip.AddrPort, path string) (fd int, rest []byte, err error) {
 	fd, err = dial(addr)
 	if err != nil {
 		return 0, nil, err
 	}
-	if rest, err = handshake(fd, addr, token); err != nil {
+	if rest, err = handshake(fd, addr, path); err != nil {
 		_ = unix.Close(fd)
 		return 0, nil, fmt.Errorf("open session at %s: %w", addr, err)
 	}
 	return fd, rest, nil
 }
 
-func handshake(fd int, addr netip.AddrPort, token string) (rest []byte, err error) {
-	request := "GET /instant/ws?token=" + url.QueryEscape(token) + " HTTP/1.1\r\nHost: " + addr.String() +
+func handshake(fd int, addr netip.AddrPort, path string) (rest []byte, err error) {
+	request := "GET " + path + " HTTP/1.1\r\nHost: " + addr.String() +
 		"\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " + handshakeKey + "\r\n\r\n"
 	for unsent := []byte(request); len(unsent) > 0; {
 		n, err := unix.Write(fd, unsent)

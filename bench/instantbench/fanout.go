@@ -16,13 +16,14 @@ import (
 // then a number of them is always on its way.
 type fanoutCommand struct {
 	serverFlags
+	peerFlags
 	loadFlags
 	Members  int      `default:"1000" help:"Members of the group, the sender among them. Default ${default}."`
 	Rate     float64  `default:"50" help:"Messages a second of the open loop; 0 leaves it out. Default ${default}."`
 	InFlight int      `default:"16" help:"Messages that are always on their way when saturated; 0 leaves it out. Default ${default}."`
 	Senders  int      `default:"1" help:"Members that send in turn over WebSocket: a session may send 2,000 frames a second. Default ${default}."`
 	Sender   string   `default:"ws" enum:"ws,rest" help:"How the sender sends to instantd: ws or rest."`
-	Peers    []string `default:"instantd,raw,raw-c" enum:"instantd,raw,raw-c" help:"What is measured, in turn: ${default}."`
+	Peers    []string `default:"instantd,raw,raw-c" enum:"instantd,raw,raw-c,centrifuge,nats,jetstream" help:"What is measured, in turn: some of ${enum}. Default ${default}."`
 }
 
 // Names of the phases.
@@ -44,6 +45,11 @@ func (c *fanoutCommand) Validate() error {
 		return errors.New("--in-flight must be from 0 to 10000")
 	case c.Rate == 0 && c.InFlight == 0:
 		return errors.New("--rate and --in-flight leave nothing to do")
+	}
+	for _, name := range c.Peers {
+		if c.Senders > 1 && !peerKinds[name].places {
+			return fmt.Errorf("--senders above 1 needs peers that number messages, and %s does not", name)
+		}
 	}
 	return c.loadFlags.validate()
 }
@@ -67,12 +73,26 @@ func (c *fanoutCommand) Run(ctx context.Context, out *output) error {
 	}
 	bar.finish()
 	r.summarize()
-	r.compare("one message, last reader p50: instantd / RAW", phaseOpen, "instantd", "RAW", func(p phase) float64 { return p.Last.P50 })
-	r.compare("one message, server CPU per delivery: instantd / RAW", phaseOpen, "instantd", "RAW", func(p phase) float64 { return p.Cost.Server })
-	r.compare("saturated, deliveries/s: instantd / RAW", phaseSaturated, "instantd", "RAW", func(p phase) float64 { return p.Rate })
-	r.compare("saturated, deliveries/s: instantd / RAW-C", phaseSaturated, "instantd", "RAW-C", func(p phase) float64 { return p.Rate })
-	r.compare("saturated, server CPU per delivery: instantd / RAW-C", phaseSaturated, "instantd", "RAW-C", func(p phase) float64 { return p.Cost.Server })
+	for _, ratio := range fanoutRatios {
+		for _, name := range c.Peers {
+			if to := peerKinds[name].name; to != "instantd" {
+				r.compare(ratio.name+": instantd / "+to, ratio.phase, "instantd", to, ratio.of)
+			}
+		}
+	}
 	return errors.Join(r.print(out.stdout, fanoutColumns), r.save(c.Out))
+}
+
+// fanoutRatios are what instantd is compared by with every other peer.
+var fanoutRatios = []struct {
+	name, phase string
+	of          func(phase) float64
+}{
+	{"one message, last reader p50", phaseOpen, func(p phase) float64 { return p.Last.P50 }},
+	{"one message, last reader p99", phaseOpen, func(p phase) float64 { return p.Last.P99 }},
+	{"one message, server CPU per delivery", phaseOpen, func(p phase) float64 { return p.Cost.Server }},
+	{"saturated, deliveries/s", phaseSaturated, func(p phase) float64 { return p.Rate }},
+	{"saturated, server CPU per delivery", phaseSaturated, func(p phase) float64 { return p.Cost.Server }},
 }
 
 var fanoutColumns = []column{
@@ -88,6 +108,7 @@ var fanoutColumns = []column{
 	{"generator µs", func(p phase) string { return microseconds(p.Cost.Generator) }},
 	{"lag p99", func(p phase) string { return milliseconds(p.Lag.P99) }},
 	{"others", func(p phase) string { return percent(p.Cost.Others) }},
+	{"promises", func(p phase) string { return promisesOf(p.Peer) }},
 }
 
 // phases are the names of the phases that are to run.
@@ -100,14 +121,6 @@ func (c *fanoutCommand) phases() []string {
 		names = append(names, phaseSaturated)
 	}
 	return names
-}
-
-// start starts a peer.
-func (c *fanoutCommand) start(name string) (peer, error) {
-	if name == "instantd" {
-		return startInstantd(c.serverFlags)
-	}
-	return startRaw(name == "raw-c")
 }
 
 // round measures a peer once and adds that to the report.
@@ -129,7 +142,7 @@ func (c *fanoutCommand) round(ctx context.Context, r *report, bar *progress, rou
 // measure runs all phases against one peer. What its members counted is right
 // when there is no error.
 func (c *fanoutCommand) measure(ctx context.Context, bar *progress, round int, name string) (_ []phase, _ check, err error) {
-	p, err := c.start(name)
+	p, err := startPeer(name, c.serverFlags, c.peerFlags)
 	if err != nil {
 		return nil, check{}, err
 	}

@@ -10,10 +10,11 @@ import (
 
 // Opcodes of WebSocket frames (RFC 6455 §5.2).
 const (
-	opText  = 0x1
-	opClose = 0x8
-	opPing  = 0x9
-	opPong  = 0xA
+	opText   = 0x1
+	opBinary = 0x2
+	opClose  = 0x8
+	opPing   = 0x9
+	opPong   = 0xA
 )
 
 // maxFrame bounds a frame that a server may send us.

@@ -178,9 +178,7 @@ func (s *rawServer) publish(conn net.Conn, payload []byte) {
 	seq := strconv.FormatUint(s.seq, 10)
 	_, _ = conn.Write(appendFrame(nil, opText, []byte(
 		`{"cmd":"reply","ref":`+ref+`,"code":0,"data":{"conversation_id":"0123456789abcdef01234567","msg_id":890123456789012,"seq":`+seq+`}}`), false))
-	frame := appendFrame(nil, opText, []byte(
-		`{"cmd":"msg","data":{"id":"890123456789012","seq":`+seq+`,"conversation_id":"0123456789abcdef01234567","create_time":"20261124120000",`+
-			`"publisher_standard_id":"bench-ABCDEFGH-00000","profile":[{"id":0,"type":0,"name":"`+text+`","audio_duration":0}]}}`), false)
+	frame := appendFrame(nil, opText, []byte(told(s.seq, text)), false)
 	for _, w := range s.writers {
 		w.send(frame)
 	}

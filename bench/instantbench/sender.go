@@ -24,7 +24,7 @@ type sessionSender struct {
 func (s *sessionSender) send(number int, text string) error {
 	m := s.members[s.next]
 	s.next = (s.next + 1) % len(s.members)
-	return m.write(sendFrame(number, draft(m.audience.group.conversation, text)))
+	return m.write(m.audience.dialect.send(number, m.audience.group.conversation, text))
 }
 
 // restSender sends over REST, with as many kept connections as messages may be

@@ -20,6 +20,8 @@ var (
 	keyRef        = []byte(`"ref":`)
 	keyCode       = []byte(`"code":`)
 	keyText       = []byte(`"name":"`)
+
+	keyConversation = []byte(`"conversation_id":"`)
 )
 
 type kind uint8
@@ -30,6 +32,8 @@ const (
 	reply               // number is the ref, -1 without one; code is 0 for success
 	ready
 	trimmed
+	ping // it wants a pong
+	pong // everything before our ping is done
 )
 
 // event is what a frame says.
@@ -96,6 +100,14 @@ func draft(conversation, text string) string {
 	return `{"conversation_id":"` + conversation + `","profile":[{"type":0,"name":"` + text + `"}]}`
 }
 
+// told is the JSON of a message as instantd tells it to members. Other peers
+// carry the same bytes.
+func told(seq uint64, text string) string {
+	return `{"cmd":"msg","data":{"id":"890123456789012","seq":` + strconv.FormatUint(seq, 10) +
+		`,"conversation_id":"0123456789abcdef01234567","create_time":"20261124120000",` +
+		`"publisher_standard_id":"bench-ABCDEFGH-00000","profile":[{"id":0,"type":0,"name":"` + text + `","audio_duration":0}]}}`
+}
+
 // sendFrame is the client's frame that sends a draft and wants a reply.
 func sendFrame(ref int, draft string) []byte {
 	return appendFrame(nil, opText, []byte(`{"cmd":"send","ref":`+strconv.Itoa(ref)+`,"data":`+draft+`}`), true)
@@ -105,4 +117,20 @@ func sendFrame(ref int, draft string) []byte {
 func ackFrame(conversation string, seq uint64) []byte {
 	return appendFrame(nil, opText,
 		[]byte(`{"cmd":"ack","data":{"conversation_id":"`+conversation+`","seq":`+strconv.FormatUint(seq, 10)+`}}`), true)
+}
+
+// pingFrame asks for an answer whose ref is no number.
+func pingFrame() []byte {
+	return appendFrame(nil, opText, []byte(`{"cmd":"ping","ref":"ping"}`), true)
+}
+
+// conversationOf is the conversation that a frame belongs to, nil when it
+// belongs to none.
+func conversationOf(payload []byte) []byte {
+	rest := find(payload, keyConversation)
+	end := bytes.IndexByte(rest, '"')
+	if end < 0 {
+		return nil
+	}
+	return rest[:end]
 }
