@@ -38,13 +38,14 @@ type Options struct {
 	IdleTimeout       time.Duration // between two requests: 2 min
 	MaxHeaderBytes    int           // 32 KiB, then 431; it cannot be turned off
 
-	// Request bodies. A body may take BodyGrace plus one second for every
-	// MinBodyRate bytes that came; then its Read fails with Invalid. Beyond
-	// MaxBodyBytes Read fails with *http.MaxBytesError; SetBodyLimit raises
-	// that for one request.
+	// Request bodies. One that brings nothing for BodyGrace, or less than
+	// MinBodyRate for long, is cut: its Read fails with Invalid. Only waiting
+	// for the peer counts, and what came faster earlier is no credit beyond
+	// BodyGrace. Beyond MaxBodyBytes Read fails with *http.MaxBytesError;
+	// SetBodyLimit raises that for one request.
 	MaxBodyBytes int64         // 1 MiB
 	BodyGrace    time.Duration // 10 s
-	MinBodyRate  int64         // 4 KiB/s; it cannot be turned off
+	MinBodyRate  int64         // bytes a second, 4 KiB; it cannot be turned off
 
 	// WriteTimeout is how long one write may wait for a peer that takes
 	// nothing: 30 s. It is renewed by every write (a file is written in pieces

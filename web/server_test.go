@@ -31,7 +31,7 @@ import (
 // nobody is an exempt list that exempts nobody, loopback included.
 var nobody = []netip.Prefix{}
 
-func url(s *Server) string { return "http://" + s.Addr().String() }
+func root(s *Server) string { return "http://" + s.Addr().String() }
 
 func get(t testing.TB, c *http.Client, url string) (status int, body string, header http.Header) {
 	t.Helper()
@@ -73,7 +73,7 @@ func TestAPanicIsAnsweredAndLoggedOnce(t *testing.T) {
 			t.Parallel()
 			var log journal
 			s := serve(t, Options{Handler: row.handler, Log: log.logger()})
-			answer, err := client(t).Get(url(s))
+			answer, err := client(t).Get(root(s))
 			if err == nil {
 				defer answer.Body.Close()
 				_, err = io.ReadAll(answer.Body)
@@ -92,7 +92,7 @@ func TestTheLogHidesQueries(t *testing.T) {
 	t.Parallel()
 	var log journal
 	s := serve(t, Options{Handler: say("hi"), Log: log.logger()})
-	_, _, header := get(t, client(t), url(s)+"/path?token=hush")
+	_, _, header := get(t, client(t), root(s)+"/path?token=hush")
 	if header.Get("X-Content-Type-Options") != "nosniff" {
 		t.Error("nosniff is missing")
 	}
@@ -113,8 +113,8 @@ func TestRequestsAreCountedByClass(t *testing.T) {
 		}
 	}), Metrics: metrics})
 	c := client(t)
-	get(t, c, url(s))
-	get(t, c, url(s)+"/gone")
+	get(t, c, root(s))
+	get(t, c, root(s)+"/gone")
 	if eventually(func() bool { return testutil.CollectAndCount(metrics.requests) == 2 }) != nil {
 		t.Errorf("%d classes counted, want 2xx and 4xx", testutil.CollectAndCount(metrics.requests))
 	}
@@ -134,11 +134,11 @@ func TestTheRateOfAStrangerIsLimited(t *testing.T) {
 	s := serve(t, limited)
 	c := client(t)
 	for n := range 3 {
-		if status, _, _ := get(t, c, url(s)); status != 200 {
+		if status, _, _ := get(t, c, root(s)); status != 200 {
 			t.Fatalf("request %d answered %d", n, status)
 		}
 	}
-	status, _, header := get(t, c, url(s))
+	status, _, header := get(t, c, root(s))
 	if status != 429 || header.Get("Retry-After") == "" || code != protocol.RateLimited {
 		t.Errorf("beyond the burst: %d, Retry-After %q, code %v", status, header.Get("Retry-After"), code)
 	}
@@ -146,7 +146,7 @@ func TestTheRateOfAStrangerIsLimited(t *testing.T) {
 	limited.Exempt = nil // loopback
 	s = serve(t, limited)
 	for n := range 10 {
-		if status, _, _ := get(t, c, url(s)); status != 200 {
+		if status, _, _ := get(t, c, root(s)); status != 200 {
 			t.Fatalf("exempt request %d answered %d", n, status)
 		}
 	}
@@ -243,7 +243,7 @@ func TestSlowHeadsAreCut(t *testing.T) {
 func TestLargeHeadsAreRefused(t *testing.T) {
 	t.Parallel()
 	s := serve(t, Options{Handler: say("hi")})
-	r, _ := http.NewRequest("GET", url(s), nil)
+	r, _ := http.NewRequest("GET", root(s), nil)
 	r.Header.Set("X-Large", strings.Repeat("x", 64<<10))
 	answer, err := client(t).Do(r)
 	if err != nil {
@@ -353,6 +353,97 @@ func TestABodyThatTricklesIsCut(t *testing.T) {
 	}
 }
 
+func TestABodyIsCutHoweverFastItBegan(t *testing.T) {
+	t.Parallel()
+	const fast = 1 << 20
+	for _, row := range []struct {
+		name  string
+		after string // sent every 10 ms, then
+	}{
+		{"when it stops", ""},
+		{"when it trickles", "x"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			errs := make(chan error, 1)
+			s := serve(t, Options{BodyGrace: 100 * time.Millisecond, MinBodyRate: 4 << 10, MaxBodyBytes: 2 * fast,
+				Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+					_, err := io.Copy(io.Discard, r.Body)
+					errs <- err
+				})})
+			c, err := net.Dial("tcp", s.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			_, _ = fmt.Fprintf(c, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", 2*fast, strings.Repeat("x", fast))
+			tick := time.NewTicker(10 * time.Millisecond)
+			defer tick.Stop()
+			late := time.After(patience)
+			for {
+				select {
+				case <-tick.C:
+					_, _ = io.WriteString(c, row.after)
+				case err := <-errs:
+					if protocol.CodeOf(err) != protocol.Invalid {
+						t.Errorf("the handler read %v", err)
+					}
+					return
+				case <-late:
+					t.Fatal("it was suffered")
+				}
+			}
+		})
+	}
+}
+
+func TestAHandlerThatLingersIsNotThePeersFault(t *testing.T) {
+	t.Parallel()
+	const grace = 50 * time.Millisecond
+	certFile, keyFile, pool := certificate(t)
+	for _, row := range []struct {
+		name string
+		h2   bool
+	}{{"over HTTP/1.1", false}, {"over HTTP/2", true}} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			lingered := make(chan struct{})
+			s := serve(t, Options{CertFile: certFile, KeyFile: keyFile, BodyGrace: grace,
+				Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					<-time.After(3 * grace) // a disk that is slow
+					_, _ = io.ReadFull(r.Body, make([]byte, 10))
+					<-time.After(3 * grace)
+					close(lingered)
+					rest, err := io.ReadAll(r.Body)
+					_, _ = fmt.Fprint(w, r.ProtoMajor, len(rest), err)
+				})})
+			c := client(t)
+			transport := c.Transport.(*http.Transport)
+			transport.TLSClientConfig, transport.ForceAttemptHTTP2 = &tls.Config{RootCAs: pool}, row.h2
+			body, peer := io.Pipe()
+			go func() { // ends with the request
+				_, _ = io.WriteString(peer, strings.Repeat("x", 10))
+				<-lingered
+				_, _ = io.WriteString(peer, strings.Repeat("x", 99_990))
+				_ = peer.Close()
+			}()
+			answer, err := c.Post("https://"+s.Addr().String(), "text/plain", body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer answer.Body.Close()
+			got, err := io.ReadAll(answer.Body)
+			want := "1 99990 <nil>"
+			if row.h2 {
+				want = "2 99990 <nil>"
+			}
+			if err != nil || string(got) != want {
+				t.Errorf("got %q, %v; want %q", got, err, want)
+			}
+		})
+	}
+}
+
 func TestAnUnreadBodyHoldsNothing(t *testing.T) {
 	t.Parallel()
 	s := serve(t, Options{Handler: say("no, thanks"), BodyGrace: 50 * time.Millisecond})
@@ -367,6 +458,7 @@ func TestAHandlerMayLingerAfterTheBody(t *testing.T) {
 	const grace = 50 * time.Millisecond
 	s := serve(t, Options{BodyGrace: grace, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
+		_, _ = r.Body.Read(make([]byte, 1)) // as a decoder does, to be sure of the end
 		select {
 		case <-r.Context().Done():
 			w.WriteHeader(http.StatusInternalServerError)
@@ -431,7 +523,7 @@ func TestFilesAreWhole(t *testing.T) {
 		{"/", "bytes=5-", content[5:]},
 		{"/", "bytes=1000000-2000000", content[1000000:2000001]},
 	} {
-		r, _ := http.NewRequest("GET", url(s)+row.path, nil)
+		r, _ := http.NewRequest("GET", root(s)+row.path, nil)
 		if row.ranged != "" {
 			r.Header.Set("Range", row.ranged)
 		}
@@ -457,7 +549,7 @@ func TestAnEventStreamOutlivesTheWriteTimeout(t *testing.T) {
 			<-time.After(2 * timeout)
 		}
 	})})
-	if _, body, _ := get(t, client(t), url(s)); body != "data: 0\n\ndata: 1\n\ndata: 2\n\ndata: 3\n\n" {
+	if _, body, _ := get(t, client(t), root(s)); body != "data: 0\n\ndata: 1\n\ndata: 2\n\ndata: 3\n\n" {
 		t.Errorf("got %q", body)
 	}
 }
@@ -484,7 +576,7 @@ func TestShutdownLetsRequestsFinish(t *testing.T) {
 	answered, shut := make(chan string, 1), make(chan error, 1)
 	c := client(t)
 	go func() { // ends with the answer
-		answer, err := c.Get(url(s))
+		answer, err := c.Get(root(s))
 		if err != nil {
 			answered <- err.Error()
 			return
@@ -520,7 +612,7 @@ func TestShutdownCutsRequestsThatDoNotFinish(t *testing.T) {
 		t.Fatal(err)
 	}
 	go s.Serve() // ends with Shutdown
-	go client(t).Get(url(s))
+	go client(t).Get(root(s))
 	within(t, "the request", entered)
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
