@@ -58,6 +58,11 @@ type Options struct {
 	RequestBurst  int     // 200
 	RateAddresses int     // how many strangers are remembered: 65,536; it cannot be turned off
 
+	// Origins are the sites whose pages may ask and read answers besides those
+	// of the server's own host (CORS), without credentials. Every answer says
+	// so, refusals included, and preflights do not reach Handler. Empty: none.
+	Origins Origins
+
 	// Refuse answers what never reaches Handler. nil is PlainRefusal.
 	Refuse Refusal
 
@@ -115,6 +120,7 @@ func atLeastOne[T int | int64](value, standard T) T {
 type Server struct {
 	options  Options
 	log      *slog.Logger
+	handler  http.Handler // Options.Handler behind preflights
 	http     *http.Server
 	rates    *rateLimit // nil: no limit
 	listener net.Listener
@@ -124,7 +130,7 @@ type Server struct {
 // New makes a server that does nothing yet.
 func New(o Options) *Server {
 	o.setDefaults()
-	s := &Server{options: o, log: o.Log.With("listener", o.Name)}
+	s := &Server{options: o, log: o.Log.With("listener", o.Name), handler: o.Origins.preflight(o.Refuse, o.Handler)}
 	if o.RequestRate > 0 {
 		s.rates = newRateLimit(o.RequestRate, o.RequestBurst, o.RateAddresses)
 	}
@@ -225,13 +231,14 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	defer s.recover(answer, r)
 	guardBody(w, r, &s.options)
 	answer.Header().Set("X-Content-Type-Options", "nosniff")
+	s.options.Origins.mark(answer.Header(), r)
 	if !s.admit(r) {
 		s.options.Metrics.limited.WithLabelValues(s.options.Name).Inc()
 		answer.Header().Set("Retry-After", "1")
 		s.options.Refuse(answer, r, protocol.RateLimited, "too many requests from this address")
 		return
 	}
-	s.options.Handler.ServeHTTP(answer, r)
+	s.handler.ServeHTTP(answer, r)
 	answer.finish()
 }
 

@@ -533,7 +533,7 @@ func TestPings(t *testing.T) {
 
 func TestOrigins(t *testing.T) {
 	t.Parallel()
-	_, s := sockets(t, WebSocketOptions{OriginPatterns: []string{"*.example.com", "https://exact.org"}}, echo)
+	_, s := sockets(t, WebSocketOptions{Origins: Origins{"*.example.com", "https://exact.org"}}, echo)
 	for _, row := range []struct {
 		name, origin string
 		want         int

@@ -73,9 +73,13 @@ func (s *Server) serveHTTP(metrics *prometheus.Registry) error {
 	if err != nil {
 		return err
 	}
+	origins, err := web.ParseOrigins(s.config.HTTP.Origins)
+	if err != nil {
+		return fmt.Errorf("http.origins: %w", err)
+	}
 	webMetrics := web.NewMetrics(metrics)
 	s.sockets = web.NewWebSocket(web.WebSocketOptions{
-		OriginPatterns: s.config.HTTP.Origins, FrameRate: float64(s.config.HTTP.FrameRate), Log: s.log, Metrics: webMetrics,
+		Origins: origins, FrameRate: float64(s.config.HTTP.FrameRate), Log: s.log, Metrics: webMetrics,
 	})
 	options := instant.Options{
 		Core: s.core, Authority: s.core, Files: s.store, Location: s.config.Location(),
@@ -102,6 +106,7 @@ func (s *Server) serveHTTP(metrics *prometheus.Registry) error {
 		Exempt: proxies, MaxConns: s.config.HTTP.MaxConnections, MaxConnsPerAddress: s.config.HTTP.MaxConnectionsPerAddress,
 		RequestRate: float64(s.config.HTTP.Rate), RequestBurst: s.config.HTTP.Burst,
 		MaxBodyBytes: int64(s.config.HTTP.MaxUploadTotal) + instant.MaxBody,
+		Origins:      origins,
 		Refuse:       instant.Refuse,
 		Drain:        []func(context.Context) error{s.sockets.Shutdown},
 		Log:          s.log, Metrics: webMetrics,
