@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 )
@@ -47,10 +48,17 @@ type Sink interface {
 	Close(reason CloseReason)
 }
 
+// ErrDraining is what Receive returns when the server shuts down: nothing more
+// is read from the peer, but frames can be sent. The session answers what is in
+// flight and ends; its connection is then closed with CloseGoingAway, and after
+// a time that the transport sets in any case.
+var ErrDraining = errors.New("the connection drains")
+
 // Conn is one connection that carries frames both ways, whatever the transport.
 type Conn interface {
 	Sink
-	// Receive returns the next frame of the peer. Its error ends the session.
+	// Receive returns the next frame of the peer. Its error ends the session,
+	// and ErrDraining lets it answer first what it has received.
 	Receive(ctx context.Context) ([]byte, error)
 	// Transport is the name of the transport for metrics: ws, sse, poll, tcp.
 	Transport() string

@@ -18,6 +18,9 @@
 //   - Push never blocks, and a peer that does not read delays nobody else.
 //   - Close never blocks. Frames queued before it are still sent if the peer
 //     takes them within CloseTimeout, then the close frame (see close.go).
+//   - After WebSocket.Shutdown nothing more is read: Receive fails with
+//     protocol.ErrDraining, and what was received may still be answered, until
+//     serve returns and within DrainTimeout.
 //   - An idle connection costs one goroutine, which waits for the peer.
 //
 // A Server recovers from panics of its handler, refuses with codes that a

@@ -55,6 +55,7 @@ type socket struct {
 	pong      []byte        // the newest unsent pong: RFC 6455 §5.5.3 lets it stand for older ones
 	ping      bool          // a ping is to be sent
 	closing   []byte        // the close frame; nothing is queued after it
+	draining  bool          // nothing is read any more, and serve is to end
 	label     string        // why it is closing
 	scheduled bool          // a writer or drain will look here
 	dead      bool          // nothing will be written any more
@@ -131,13 +132,17 @@ func (s *socket) Close(reason protocol.CloseReason) {
 }
 
 // Receive implements protocol.Conn. It returns io.EOF when the peer closed in
-// order, and net.ErrClosed when this side did. The end of ctx closes the
-// connection. Only the goroutine that runs serve may call it.
+// order, net.ErrClosed when this side did, and protocol.ErrDraining after
+// WebSocket.Shutdown. The end of ctx closes the connection. Only the goroutine
+// that runs serve may call it.
 func (s *socket) Receive(ctx context.Context) ([]byte, error) {
 	if s.rate != nil {
 		if err := s.rate.Wait(s.ctx); err != nil {
 			return nil, fmt.Errorf("receive frame: %w", net.ErrClosed)
 		}
+	}
+	if s.isDraining() {
+		return nil, fmt.Errorf("receive frame: %w", protocol.ErrDraining)
 	}
 	if ctx != s.ctx && ctx.Done() != nil {
 		stop := context.AfterFunc(ctx, func() { s.end(endDone) })
@@ -160,6 +165,9 @@ func (s *socket) explain(ctx context.Context, err error) error {
 		return io.EOF
 	}
 	if interrupted := errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, net.ErrClosed); interrupted {
+		if s.isDraining() {
+			return fmt.Errorf("receive frame: %w", protocol.ErrDraining)
+		}
 		s.end(endLost)
 		if ctx != s.ctx && ctx.Err() != nil {
 			return fmt.Errorf("receive frame: %w", ctx.Err())
@@ -192,6 +200,34 @@ func (s *socket) serve(serve func(context.Context, protocol.Conn)) {
 		s.end(endInternal)
 	}()
 	serve(s.ctx, s)
+}
+
+// retire lets serve end in order: Receive fails from now on, Push and Send go on
+// until serve has returned.
+func (s *socket) retire() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing != nil || s.dead {
+		return
+	}
+	s.draining = true
+	_ = s.conn.SetReadDeadline(past)
+}
+
+// isDraining is false again when the connection is closed.
+func (s *socket) isDraining() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.draining && s.closing == nil && !s.dead
+}
+
+// finish closes the connection of a session that has returned.
+func (s *socket) finish() {
+	if s.isDraining() {
+		s.Close(protocol.CloseGoingAway)
+		return
+	}
+	s.end(endDone)
 }
 
 // end closes the connection in order: what is queued, the close frame, the

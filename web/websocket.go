@@ -34,6 +34,7 @@ type WebSocketOptions struct {
 
 	WriteTimeout time.Duration // for 16 KiB to a peer that takes nothing, then the connection is cut: 10 s
 	CloseTimeout time.Duration // from Close to the cut, if the peer does not play along: 5 s
+	DrainTimeout time.Duration // from Shutdown to Close, for sessions to answer what they have received: 2 s
 
 	// PingEvery is how often each peer is pinged: 30 s. One from which nothing
 	// is heard for PongTimeout (20 s, at most PingEvery) is closed.
@@ -56,6 +57,7 @@ func (o *WebSocketOptions) setDefaults() {
 	o.QueueBytes = atLeastOne(o.QueueBytes, 1<<20)
 	duration(&o.WriteTimeout, 10*time.Second)
 	duration(&o.CloseTimeout, 5*time.Second)
+	duration(&o.DrainTimeout, 2*time.Second)
 	duration(&o.PingEvery, 30*time.Second)
 	duration(&o.PongTimeout, 20*time.Second)
 	o.PongTimeout = min(o.PongTimeout, o.PingEvery)
@@ -153,7 +155,7 @@ func (ws *WebSocket) Upgrade(w http.ResponseWriter, r *http.Request, serve func(
 // left, CloseTimeout after the close at the latest.
 func (ws *WebSocket) run(s *socket, serve func(context.Context, protocol.Conn)) {
 	s.serve(serve)
-	s.end(endDone)
+	s.finish()
 	<-s.flushed // bounded by CloseTimeout
 	label, cut := s.outcome()
 	if !cut {
@@ -167,9 +169,10 @@ func (ws *WebSocket) run(s *socket, serve func(context.Context, protocol.Conn)) 
 	ws.leave()
 }
 
-// Shutdown refuses new connections, closes all with CloseGoingAway and waits
-// until they have ended. When ctx ends first, those that are left are cut, and
-// the error counts them.
+// Shutdown refuses new connections and reads nothing more: sessions get
+// protocol.ErrDraining, and DrainTimeout to answer what they have received. All
+// are closed with CloseGoingAway. It waits until they have ended; when ctx ends
+// first, those that are left are cut, and the error counts them.
 func (ws *WebSocket) Shutdown(ctx context.Context) error {
 	ws.mu.Lock()
 	if !ws.closing {
@@ -180,6 +183,15 @@ func (ws *WebSocket) Shutdown(ctx context.Context) error {
 	}
 	ws.mu.Unlock()
 
+	ws.wheel.each((*socket).retire)
+	settled := time.NewTimer(ws.drainTimeout(ctx))
+	defer settled.Stop()
+	select {
+	case <-ws.drained:
+		return nil
+	case <-settled.C:
+	case <-ctx.Done():
+	}
 	ws.wheel.each(func(s *socket) { s.Close(protocol.CloseGoingAway) })
 	select {
 	case <-ws.drained:
@@ -193,6 +205,15 @@ func (ws *WebSocket) Shutdown(ctx context.Context) error {
 		return nil
 	}
 	return fmt.Errorf("%d websocket connections were cut: %w", ws.open, ctx.Err())
+}
+
+// drainTimeout leaves half of the time that ctx gives to the closing.
+func (ws *WebSocket) drainTimeout(ctx context.Context) time.Duration {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return ws.options.DrainTimeout
+	}
+	return min(ws.options.DrainTimeout, time.Until(deadline)/2)
 }
 
 func (ws *WebSocket) isClosing() bool {

@@ -604,6 +604,119 @@ func TestShutdownSaysGoodbyeToAll(t *testing.T) {
 	}
 }
 
+func TestShutdownLetsSessionsAnswerWhatTheyHaveReceived(t *testing.T) {
+	t.Parallel()
+	held, draining := make(chan protocol.Conn, 1), make(chan struct{})
+	received, ended := make(chan error, 2), make(chan struct{})
+	ws, s := sockets(t, WebSocketOptions{DrainTimeout: patience}, func(ctx context.Context, c protocol.Conn) {
+		held <- c
+		frame, err := c.Receive(ctx)
+		received <- err
+		<-draining
+		_, err = c.Receive(ctx) // not the second frame, which has come as well
+		received <- err
+		if err := c.Send(ctx, frame); err != nil {
+			t.Errorf("send while draining: %v", err)
+		}
+		close(ended)
+	})
+	p := rawDial(t, s)
+	conn := within(t, "the connection", held).(*socket)
+	_, _ = p.Write(append(masked(opText, []byte("first")), masked(opText, []byte("second"))...))
+	if err := within(t, "the first frame", received); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- ws.Shutdown(patient(t)) }() // ends when the peer has left
+	if eventually(conn.isDraining) != nil {
+		t.Fatal("the session does not drain")
+	}
+	close(draining)
+	if err := within(t, "the second Receive", received); !errors.Is(err, protocol.ErrDraining) {
+		t.Errorf("Receive while draining: %v", err)
+	}
+	within(t, "the session's end", ended)
+	if op, payload := p.wantFrame(t); op != opText || string(payload) != "first" {
+		t.Errorf("got %d %q, want the answer", op, payload)
+	}
+	if code, text := p.wantClose(t); code != codeGoingAway || text != protocol.CloseGoingAway.String() {
+		t.Errorf("closed with %d %q", code, text)
+	}
+	_ = p.Close()
+	if err := within(t, "shutdown", done); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestShutdownInterruptsAReceiveThatWaits(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		name string
+		sent []byte // that is not a whole frame
+	}{
+		{"for a frame", nil},
+		{"for the rest of a frame", masked(opText, []byte("the beginning and the rest"))[:20]},
+		{"for the rest of a ping", masked(opPing, []byte("are you there"))[:8]},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			received := make(chan error, 1)
+			ws, s := sockets(t, WebSocketOptions{}, func(ctx context.Context, c protocol.Conn) {
+				_, err := c.Receive(ctx)
+				received <- err
+			})
+			p := rawDial(t, s, row.sent...)
+			done := make(chan error, 1)
+			go func() { done <- ws.Shutdown(patient(t)) }() // ends when the peer has left
+			err := within(t, "Receive", received)
+			if !errors.Is(err, protocol.ErrDraining) && !errors.Is(err, net.ErrClosed) { // closed at once: it came too late to drain
+				t.Errorf("Receive: %v", err)
+			}
+			if code, _ := p.wantClose(t); code != codeGoingAway {
+				t.Errorf("closed with %d", code)
+			}
+			_ = p.Close()
+			if err := within(t, "shutdown", done); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestShutdownWaitsForSessionsOnlyForATime(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		name  string
+		drain time.Duration
+		limit time.Duration
+	}{
+		{"for DrainTimeout", 50 * time.Millisecond, patience},
+		{"for half of what its context allows", time.Hour, 500 * time.Millisecond},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			held := make(chan struct{})
+			ws, s := sockets(t, WebSocketOptions{DrainTimeout: row.drain}, func(ctx context.Context, c protocol.Conn) {
+				close(held)
+				<-ctx.Done() // answers nothing
+			})
+			p := rawDial(t, s)
+			within(t, "the connection", held)
+			ctx, cancel := context.WithTimeout(context.Background(), row.limit)
+			defer cancel()
+			done := make(chan error, 1)
+			go func() { done <- ws.Shutdown(ctx) }() // ends when the peer has left
+			if code, _ := p.wantClose(t); code != codeGoingAway {
+				t.Errorf("closed with %d", code)
+			}
+			_ = p.Close()
+			if err := within(t, "shutdown", done); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 func TestShutdownCutsThoseThatDoNotLeave(t *testing.T) {
 	t.Parallel()
 	held := make(chan protocol.Conn, 1)

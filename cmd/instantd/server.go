@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/julienschmidt/httprouter"
 	"github.com/prometheus/client_golang/prometheus"
@@ -210,9 +211,10 @@ func welcome(w http.ResponseWriter, _ *http.Request) {
 }
 
 // Run serves until ctx ends or a listener breaks, then drains: readiness says
-// no, listeners close, sessions are told that the server goes away, actors
-// finish, the outbox is flushed as far as the broker confirms it, and the
-// store is closed. All of it takes no longer than Config.Drain.
+// no, listeners close, what was asked is answered, sessions are told that the
+// server goes away, actors finish, the outbox is flushed as far as the broker
+// confirms it, and the store is closed. All of it takes no longer than
+// Config.Drain. Peers that hold it up are cut, which is no error.
 func (s *Server) Run(ctx context.Context) error {
 	var running sync.WaitGroup
 	broken := make(chan error, 3)
@@ -253,7 +255,8 @@ func (s *Server) Run(ctx context.Context) error {
 	return errors.Join(failure, err)
 }
 
-// drain ends everything in the order in which one part needs the next.
+// drain ends everything in the order in which one part needs the next. What
+// may hang has half of the time that is left, so that the rest gets its own.
 func (s *Server) drain(ctx context.Context, endBroker func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, s.config.Drain)
 	defer cancel()
@@ -264,19 +267,40 @@ func (s *Server) drain(ctx context.Context, endBroker func(context.Context) erro
 			errs = append(errs, err)
 		}
 	}
-	var listeners errgroup.Group // ends with ctx
-	listeners.Go(func() error { return s.clients.Shutdown(ctx) })
-	if s.admin != nil {
-		listeners.Go(func() error { return s.admin.Shutdown(ctx) })
-	}
-	report(listeners.Wait())
-	report(s.core.Shutdown(ctx))
+	report(half(ctx, func(ctx context.Context) error {
+		var listeners errgroup.Group // ends with ctx
+		listeners.Go(func() error { return s.hangUp(ctx, s.clients) })
+		if s.admin != nil {
+			listeners.Go(func() error { return s.hangUp(ctx, s.admin) })
+		}
+		return listeners.Wait()
+	}))
+	report(half(ctx, s.core.Shutdown))
 	report(endBroker(ctx))
 	report(s.store.Close())
 	if s.ops != nil {
-		report(s.ops.Shutdown(ctx))
+		report(s.hangUp(ctx, s.ops))
 	}
 	return errors.Join(errs...)
+}
+
+// half runs one stage of the drain in half of the time that ctx has left.
+func half(ctx context.Context, stage func(context.Context) error) error {
+	end, _ := ctx.Deadline()
+	ctx, cancel := context.WithTimeout(ctx, time.Until(end)/2)
+	defer cancel()
+	return stage(ctx)
+}
+
+// hangUp ends a listener. Peers that do not finish in time are cut: what was
+// answered is stored, and what was not they can ask again.
+func (s *Server) hangUp(ctx context.Context, server *web.Server) error {
+	err := server.Shutdown(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		s.log.Warn("peers were cut", "reason", err)
+		return nil
+	}
+	return err
 }
 
 // Close gives back what New took, for a Server that is not to run.

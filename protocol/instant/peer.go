@@ -78,9 +78,14 @@ func (d *Dialect) serve(ctx context.Context, conn protocol.Conn, open protocol.O
 		}
 	}()
 	ctx, cancel := context.WithCancel(ctx)
+	replay, stopReplay := context.WithCancel(ctx)
 	p := peer{dialect: d, conn: conn, by: open.By, slots: make(chan struct{}, maxInFlight)}
-	p.running.Go(func() { p.resume(ctx, session) }) // ends when live, or with ctx
-	p.read(ctx)
+	p.running.Go(func() { p.resume(replay, session) }) // ends when live, or with stopReplay
+	draining := p.read(ctx)
+	stopReplay()
+	if draining {
+		p.settle(ctx)
+	}
 	cancel()
 	p.running.Wait()
 }
@@ -122,25 +127,27 @@ func (p *peer) resume(ctx context.Context, session protocol.Session) {
 	p.conn.Close(protocol.CloseGoingAway)
 }
 
-// read handles frames until the connection ends or the peer is hopeless.
-func (p *peer) read(ctx context.Context) {
+// read handles frames until the connection ends, the server drains or the peer
+// is hopeless. It tells whether the server drains: then the sends in flight are
+// still to be answered.
+func (p *peer) read(ctx context.Context) (draining bool) {
 	for {
 		body, err := p.conn.Receive(ctx)
 		if err != nil {
-			return
+			return errors.Is(err, protocol.ErrDraining)
 		}
 		f, err := DecodeFrame(body)
 		if err != nil {
 			p.refuse(ctx, f.Ref, err)
 			if p.malformed++; p.malformed == maxMalformed {
 				p.conn.Close(protocol.CloseRejected)
-				return
+				return false
 			}
 			continue
 		}
 		p.malformed = 0
 		if !p.handle(ctx, f) {
-			return
+			return false
 		}
 	}
 }
@@ -166,9 +173,17 @@ func (p *peer) handle(ctx context.Context, f Frame) bool {
 	return ctx.Err() == nil
 }
 
-// pong answers a ping after everything before it: it waits until no send is
-// in flight.
+// pong answers a ping after everything before it.
 func (p *peer) pong(ctx context.Context, ref json.RawMessage) bool {
+	if !p.settle(ctx) {
+		return false
+	}
+	p.reply(ctx, ref, nil)
+	return ctx.Err() == nil
+}
+
+// settle waits until no send is in flight. False means that ctx ended first.
+func (p *peer) settle(ctx context.Context) bool {
 	for taken := range maxInFlight {
 		select {
 		case p.slots <- struct{}{}:
@@ -178,8 +193,7 @@ func (p *peer) pong(ctx context.Context, ref json.RawMessage) bool {
 		}
 	}
 	p.release(maxInFlight)
-	p.reply(ctx, ref, nil)
-	return ctx.Err() == nil
+	return true
 }
 
 func (p *peer) release(slots int) {

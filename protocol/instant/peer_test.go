@@ -18,13 +18,15 @@ import (
 type pipe struct {
 	in     chan []byte
 	out    chan []byte
+	drain  chan struct{} // closed: Receive is over, Send is not
 	done   chan struct{}
+	ended  chan struct{} // closed when the session has returned
 	once   sync.Once
 	reason protocol.CloseReason
 }
 
 func newPipe() *pipe {
-	return &pipe{in: make(chan []byte), out: make(chan []byte, 64), done: make(chan struct{})}
+	return &pipe{in: make(chan []byte), out: make(chan []byte, 64), drain: make(chan struct{}), done: make(chan struct{})}
 }
 
 func (p *pipe) Push(frame []byte) bool {
@@ -55,6 +57,8 @@ func (p *pipe) Receive(ctx context.Context) ([]byte, error) {
 	select {
 	case frame := <-p.in:
 		return frame, nil
+	case <-p.drain:
+		return nil, fmt.Errorf("receive: %w", protocol.ErrDraining)
 	case <-p.done:
 		return nil, errors.New("closed")
 	case <-ctx.Done():
@@ -137,14 +141,19 @@ func (g *gate) handle(ctx context.Context, command any) (any, error) {
 func session(t *testing.T, core *gate) (p *pipe, end func()) {
 	t.Helper()
 	p = newPipe()
-	ended := make(chan struct{})
-	go func() { // ends with the pipe
-		defer close(ended)
-		New(Options{Core: core}).serve(context.Background(), p, protocol.OpenSession{By: alice})
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() { // ends with the pipe, as the context of a connection does
+		<-p.done
+		cancel()
+	}()
+	p.ended = make(chan struct{})
+	go func() { // ends with the pipe, or drained
+		defer close(p.ended)
+		New(Options{Core: core}).serve(ctx, p, protocol.OpenSession{By: alice})
 	}()
 	end = func() {
 		p.Close(0)
-		<-ended
+		<-p.ended
 		if core.opened != core.closed {
 			t.Errorf("%d sessions opened, %d closed", core.opened, core.closed)
 		}
@@ -234,6 +243,66 @@ func TestASessionEndsWithItsSendsInFlight(t *testing.T) {
 	}
 	<-core.arrived
 	end() // and every goroutine with it
+}
+
+func TestADrainAnswersTheSendsInFlight(t *testing.T) {
+	t.Parallel()
+	core := newGate()
+	p, _ := session(t, core)
+	const sends = maxInFlight + 1 // one is read and waits for its turn
+	for i := range sends {
+		p.in <- sendTo("c", i)
+	}
+	for range maxInFlight {
+		<-core.arrived
+	}
+	close(p.drain)
+	answered := map[any]bool{}
+	for range sends {
+		core.pass <- struct{}{}
+		reply := p.next(t)
+		if reply.Code != 0 || answered[reply.Ref] {
+			t.Fatalf("got %+v", reply)
+		}
+		answered[reply.Ref] = true
+	}
+	<-p.ended
+	select {
+	case <-p.done:
+		t.Error("the session closes the connection, which the transport does")
+	default:
+	}
+}
+
+func TestADrainStopsTheReplay(t *testing.T) {
+	t.Parallel()
+	core := newGate()
+	stopped := make(chan struct{})
+	core.resume = func(ctx context.Context, _ []byte, _ func(protocol.Trimmed) []byte) error {
+		<-ctx.Done() // a peer that is slow to take it
+		close(stopped)
+		return ctx.Err()
+	}
+	p, _ := session(t, core)
+	p.in <- sendTo("c", 1)
+	<-core.arrived
+	close(p.drain)
+	<-stopped // before the send is answered, so that there is room for its reply
+	core.pass <- struct{}{}
+	if reply := p.next(t); reply.Code != 0 {
+		t.Errorf("got %+v", reply)
+	}
+	<-p.ended
+}
+
+func TestADrainEndsWithTheConnection(t *testing.T) {
+	t.Parallel()
+	core := newGate()
+	p, end := session(t, core)
+	p.in <- sendTo("c", 1)
+	<-core.arrived
+	close(p.drain)
+	end() // though nothing was answered
 }
 
 func TestTheSixteenthMalformedFrameInARowEndsTheSession(t *testing.T) {
