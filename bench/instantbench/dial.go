@@ -3,7 +3,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha1"
 	"encoding/base64"
@@ -99,16 +98,14 @@ func dialPath(addr netip.AddrPort, path string) (fd int, rest []byte, err error)
 }
 
 func handshake(fd int, addr netip.AddrPort, path string) (rest []byte, err error) {
-	request := "GET " + path + " HTTP/1.1\r\nHost: " + addr.String() +
-		"\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " + handshakeKey + "\r\n\r\n"
-	for unsent := []byte(request); len(unsent) > 0; {
+	for unsent := upgradeRequest(addr, path); len(unsent) > 0; {
 		n, err := unix.Write(fd, unsent)
 		if err != nil && !errors.Is(err, unix.EINTR) {
 			return nil, err
 		}
 		unsent = unsent[max(n, 0):]
 	}
-	buf, n := make([]byte, 4<<10), 0
+	buf, n := make([]byte, maxUpgrade+1), 0 // what is longer is refused
 	for {
 		read, err := unix.Read(fd, buf[n:])
 		if errors.Is(err, unix.EINTR) {
@@ -121,21 +118,13 @@ func handshake(fd int, addr netip.AddrPort, path string) (rest []byte, err error
 			return nil, errors.New("the server hung up")
 		}
 		n += read
-		end := bytes.Index(buf[:n], headEnd)
-		if end < 0 && n == len(buf) {
-			return nil, errors.New("the answer has too long a head")
+		head, err := readUpgrade(buf[:n])
+		if err != nil {
+			return nil, err
 		}
-		if end < 0 {
-			continue
+		if head > 0 {
+			return buf[head:n], nil
 		}
-		head := buf[:end]
-		if !bytes.HasPrefix(head, []byte("HTTP/1.1 101 ")) {
-			return nil, fmt.Errorf("the server answered %.200q", buf[:n])
-		}
-		if !bytes.Contains(head, []byte(acceptOf(handshakeKey))) {
-			return nil, errors.New("the answer does not belong to the key")
-		}
-		return buf[end+len(headEnd) : n], nil
 	}
 }
 

@@ -45,6 +45,21 @@ type client struct {
 func (c *client) write(b []byte) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.push(b)
+}
+
+// offer sends b unless that would wait, and tells whether it did.
+func (c *client) offer(b []byte) bool {
+	if !c.mu.TryLock() {
+		return false
+	}
+	defer c.mu.Unlock()
+	n, err := unix.Write(c.fd, b)
+	return err == nil && c.push(b[n:]) == nil // what was begun must be whole
+}
+
+// push sends all of b. The caller holds the lock.
+func (c *client) push(b []byte) error {
 	for len(b) > 0 {
 		n, err := unix.Write(c.fd, b)
 		switch {

@@ -153,7 +153,7 @@ func hears(t *testing.T, sent int, frames ...[]byte) (check, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &audience{fleet: f, group: group{conversation: "c"}, present: make(chan struct{})}
+	a := &audience{fleet: f, group: group{conversation: "c"}, dialect: instantDialect{}, present: make(chan struct{})}
 	a.absent.Store(1)
 	a.healthy, a.fail = context.WithCancelCause(t.Context())
 	m := &member{audience: a}

@@ -36,6 +36,7 @@ type instantd struct {
 	at       netip.AddrPort
 	ops      string // URL, empty when not known
 	operator *operator.Client
+	client   http.Client
 	process  *process // nil when it runs by itself
 	dir      string   // of a child's data
 	number   int      // of the process, 0 when not known
@@ -43,8 +44,9 @@ type instantd struct {
 	users []string // that were logged in here
 }
 
-// startInstantd starts the server, or takes the running one.
-func startInstantd(f serverFlags) (*instantd, error) {
+// startInstantd starts the server, or takes the running one. environ is settings
+// of a child that are not the usual ones.
+func startInstantd(f serverFlags, environ ...string) (*instantd, error) {
 	if f.URL != "" {
 		return runningInstantd(f)
 	}
@@ -57,13 +59,13 @@ func startInstantd(f serverFlags) (*instantd, error) {
 		args = []string{"-config", f.Config}
 	}
 	secret := rand.Text()
-	child, err := startProcess("instantd", f.Server, args, []string{
+	child, err := startProcess("instantd", f.Server, args, append([]string{
 		"INSTANTD_DATA_DIR=" + dir, "INSTANTD_ADMIN_SECRET=" + secret,
 		"INSTANTD_HTTP_ADDR=127.0.0.1:0", "INSTANTD_ADMIN_ADDR=127.0.0.1:0", "INSTANTD_OPS_ADDR=127.0.0.1:0",
 		"INSTANTD_AMQP_URL=", "INSTANTD_AMQP_PUBLIC_URL=", "INSTANTD_LOG_LEVEL=warn",
 		// One address is the whole world here.
 		"INSTANTD_HTTP_RATE=1000000000", "INSTANTD_HTTP_BURST=1000000000", "INSTANTD_HTTP_MAX_CONNECTIONS_PER_ADDRESS=50000",
-	})
+	}, environ...))
 	if err != nil {
 		_ = os.RemoveAll(dir)
 		return nil, err
@@ -74,7 +76,7 @@ func startInstantd(f serverFlags) (*instantd, error) {
 		return nil, errors.Join(err, s.close())
 	}
 	admin := strings.TrimSuffix(child.addresses["admin"], operator.PathBase)
-	s.operator = operator.New(admin, secret)
+	s.operator, s.client = operator.New(admin, secret), newClient()
 	return s, nil
 }
 
@@ -89,7 +91,12 @@ func runningInstantd(f serverFlags) (*instantd, error) {
 	if f.Secret == "" {
 		return nil, errors.New("--url needs INSTANTD_ADMIN_SECRET")
 	}
-	return &instantd{at: at, ops: f.Ops, operator: operator.New(f.Admin, f.Secret), number: f.PID}, nil
+	return &instantd{at: at, ops: f.Ops, operator: operator.New(f.Admin, f.Secret), client: newClient(), number: f.PID}, nil
+}
+
+// newClient keeps as many connections as there are requests at once.
+func newClient() http.Client {
+	return http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: dialers}}
 }
 
 func (s *instantd) name() string         { return "instantd" }
@@ -149,6 +156,29 @@ func (s *instantd) rooms(ctx context.Context, n int) ([]group, error) {
 	return groups, err
 }
 
+// community makes users and the rooms that they share: the indices of each
+// room's members, of whom the first opens it.
+func (s *instantd) community(ctx context.Context, users int, memberships [][]int) (*community, error) {
+	names, tokens, err := s.login(ctx, users)
+	if err != nil {
+		return nil, err
+	}
+	rooms := make([]*room, len(memberships))
+	err = forEach(ctx, len(rooms), func(i int) error {
+		members := make([]string, len(memberships[i]))
+		for j, user := range memberships[i] {
+			members[j] = names[user]
+		}
+		id, err := s.create(ctx, tokens[memberships[i][0]], members)
+		rooms[i] = &room{conversation: id, members: memberships[i]}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return newCommunity(tokens, rooms), nil
+}
+
 // create makes a group of users, in the name of the first.
 func (s *instantd) create(ctx context.Context, token string, users []string) (string, error) {
 	type person struct {
@@ -168,7 +198,7 @@ func (s *instantd) create(ctx context.Context, token string, users []string) (st
 	}
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("x-token", token)
-	response, err := http.DefaultClient.Do(request)
+	response, err := s.client.Do(request)
 	if err != nil {
 		return "", fmt.Errorf("create group: %w", err)
 	}

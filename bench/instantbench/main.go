@@ -21,9 +21,13 @@ func main() {
 
 // commands is the command line.
 type commands struct {
-	Fanout fanoutCommand `cmd:"" help:"One group whose members are all online, one sender: until when has the last one read?"`
-	Send   sendCommand   `cmd:"" help:"Durable answers without receivers, one at a time and with many publishers."`
-	Raw    rawCommand    `cmd:"" hidden:"" help:"Be the raw peer; fanout starts it."`
+	Fanout  fanoutCommand  `cmd:"" help:"One group whose members are all online, one sender: until when has the last one read?"`
+	Send    sendCommand    `cmd:"" help:"Durable answers without receivers, one at a time and with many publishers."`
+	Chat    chatCommand    `cmd:"" help:"Many small groups, some busier than others: sends and reads of history."`
+	Connect connectCommand `cmd:"" help:"Storms of sessions: everybody connects at once, and returns to what was missed."`
+	Idle    idleCommand    `cmd:"" help:"The server's memory for each session that does nothing."`
+	History historyCommand `cmd:"" help:"Pages of history at the beginning and at the end of a long conversation."`
+	Raw     rawCommand     `cmd:"" hidden:"" help:"Be the raw peer; fanout starts it."`
 }
 
 // output is where a command writes: results to stdout, progress to stderr.

@@ -43,6 +43,7 @@ type phase struct {
 	Answer  latency `json:"answer"`  // until the sender had its answer
 	Lag     latency `json:"lag"`     // until it was sent: our own fault
 	Cost    cost    `json:"cost"`
+	Memory  memory  `json:"memory,omitzero"` // of the server, for each session
 }
 
 // check is what the members of one group counted.
@@ -160,6 +161,13 @@ func medianPhase(phases []phase) phase {
 			Server:    of(func(p phase) float64 { return p.Cost.Server }),
 			Generator: of(func(p phase) float64 { return p.Cost.Generator }),
 			Others:    of(func(p phase) float64 { return p.Cost.Others }),
+		},
+		Memory: memory{
+			RSS:       of(func(p phase) float64 { return p.Memory.RSS }),
+			Anonymous: of(func(p phase) float64 { return p.Memory.Anonymous }),
+			Heap:      of(func(p phase) float64 { return p.Memory.Heap }),
+			Stacks:    of(func(p phase) float64 { return p.Memory.Stacks }),
+			Routines:  of(func(p phase) float64 { return p.Memory.Routines }),
 		},
 	}
 }
