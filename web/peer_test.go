@@ -216,18 +216,23 @@ func (p *peer) frame() (op byte, payload []byte, err error) {
 	return head[0] & opMask, payload, err
 }
 
-// wantFrame reads frames until one that is no ping.
-func (p *peer) wantFrame(t testing.TB) (op byte, payload []byte) {
-	t.Helper()
+// next reads frames until one that is no ping, which may come at any time.
+func (p *peer) next() (op byte, payload []byte, err error) {
 	for {
-		op, payload, err := p.frame()
-		if err != nil {
-			t.Fatalf("read frame: %v", err)
-		}
-		if op != opPing {
-			return op, payload
+		if op, payload, err = p.frame(); err != nil || op != opPing {
+			return op, payload, err
 		}
 	}
+}
+
+// wantFrame is next, which must not fail.
+func (p *peer) wantFrame(t testing.TB) (op byte, payload []byte) {
+	t.Helper()
+	op, payload, err := p.next()
+	if err != nil {
+		t.Fatalf("read frame: %v", err)
+	}
+	return op, payload
 }
 
 // wantClose reads to the close frame and answers it.

@@ -43,7 +43,7 @@ func TestEveryFrameArrivesOnceAndInOrder(t *testing.T) {
 		p := rawDial(t, s)
 		go func() { // ends after the last frame or at the deadline of the connection
 			for n := range frames {
-				op, payload, err := p.frame()
+				op, payload, err := p.next()
 				if err != nil {
 					read <- fmt.Errorf("frame %d: %w", n, err)
 					return
