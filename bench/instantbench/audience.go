@@ -22,6 +22,7 @@ type audience struct {
 	group   group
 	dialect dialect
 	members []*member
+	queues  *queues                // what the members read; nil when they have sessions
 	current atomic.Pointer[ledger] // of the phase that runs; nil between phases
 
 	absent  atomic.Int64
@@ -93,8 +94,12 @@ func (a *audience) close() {
 		a.closing.Store(true)
 		a.fleet.close()
 		a.fail(nil)
+		a.queues.close()
 	})
 }
+
+// pages is how many write down what the members read.
+func (a *audience) pages() int { return len(a.fleet.readers) + a.queues.count() }
 
 // check is what the members counted. Call it after close.
 func (a *audience) check(sent int) check {

@@ -18,12 +18,14 @@ type fanoutCommand struct {
 	serverFlags
 	peerFlags
 	loadFlags
-	Members  int      `default:"1000" help:"Members of the group, the sender among them. Default ${default}."`
-	Rate     float64  `default:"50" help:"Messages a second of the open loop; 0 leaves it out. Default ${default}."`
-	InFlight int      `default:"16" help:"Messages that are always on their way when saturated; 0 leaves it out. Default ${default}."`
-	Senders  int      `default:"1" help:"Members that send in turn over WebSocket: a session may send 2,000 frames a second. Default ${default}."`
-	Sender   string   `default:"ws" enum:"ws,rest" help:"How the sender sends to instantd: ws or rest."`
-	Peers    []string `default:"instantd,raw,raw-c" enum:"instantd,raw,raw-c,centrifuge,nats,jetstream" help:"What is measured, in turn: some of ${enum}. Default ${default}."`
+	Members   int      `default:"1000" help:"Members of the group, the sender among them. Default ${default}."`
+	Rate      float64  `default:"50" help:"Messages a second of the open loop; 0 leaves it out. Default ${default}."`
+	InFlight  int      `default:"16" help:"Messages that are always on their way when saturated; 0 leaves it out. Default ${default}."`
+	Senders   int      `default:"1" help:"Members that send in turn over WebSocket: a session may send 2,000 frames a second. Default ${default}."`
+	Sender    string   `default:"ws" enum:"ws,rest" help:"How the sender sends to instantd: ws or rest; with --transport amqp always rest."`
+	Transport string   `default:"ws" enum:"ws,amqp" help:"How members read: ws is a session each, amqp a queue each, which instantd declares for them."`
+	AMQPURL   string   `name:"amqp-url" placeholder:"URL" help:"A private RabbitMQ on this machine, for --transport amqp. What a run declares there is deleted at its end."`
+	Peers     []string `enum:"instantd,raw,raw-c,centrifuge,nats,jetstream,rabbitmq" help:"What is measured, in turn: some of ${enum}. Default instantd,raw,raw-c; with --transport amqp instantd,rabbitmq, and nothing else."`
 }
 
 // Names of the phases.
@@ -32,9 +34,21 @@ const (
 	phaseSaturated = "saturated"
 )
 
+// transportAMQP is what --transport calls queues.
+const transportAMQP = "amqp"
+
 // Validate is called by the command line.
 func (c *fanoutCommand) Validate() error {
+	overAMQP := c.Transport == transportAMQP
+	if len(c.Peers) == 0 {
+		c.Peers = []string{"instantd", "raw", "raw-c"}
+		if overAMQP {
+			c.Peers = []string{"instantd", "rabbitmq"}
+		}
+	}
 	switch {
+	case overAMQP != (c.AMQPURL != ""):
+		return errors.New("--transport amqp and --amqp-url need each other")
 	case c.Members < 2:
 		return errors.New("--members must be at least 2")
 	case c.Senders < 1 || c.Senders > c.Members:
@@ -47,6 +61,9 @@ func (c *fanoutCommand) Validate() error {
 		return errors.New("--rate and --in-flight leave nothing to do")
 	}
 	for _, name := range c.Peers {
+		if reads := name == "instantd" || (name == "rabbitmq") == overAMQP; !reads {
+			return fmt.Errorf("--peers: %s is not read over %s", name, c.Transport)
+		}
 		if c.Senders > 1 && !peerKinds[name].places {
 			return fmt.Errorf("--senders above 1 needs peers that number messages, and %s does not", name)
 		}
@@ -57,7 +74,7 @@ func (c *fanoutCommand) Validate() error {
 // Run measures, prints and saves.
 func (c *fanoutCommand) Run(ctx context.Context, out *output) error {
 	title := fmt.Sprintf("fanout: %d members, %d bytes over %s; open loop %g/s for %s, then %d in flight for %s; medians of %d",
-		c.Members, c.Size, c.Sender, c.Rate, c.Duration, c.InFlight, c.Duration, c.Rounds)
+		c.Members, c.Size, c.way(), c.Rate, c.Duration, c.InFlight, c.Duration, c.Rounds)
 	r, err := newReport(title, c.DataParent, out.args)
 	if err != nil {
 		return err
@@ -142,7 +159,7 @@ func (c *fanoutCommand) round(ctx context.Context, r *report, bar *progress, rou
 // measure runs all phases against one peer. What its members counted is right
 // when there is no error.
 func (c *fanoutCommand) measure(ctx context.Context, bar *progress, round int, name string) (_ []phase, _ check, err error) {
-	p, err := startPeer(name, c.serverFlags, c.peerFlags)
+	p, err := c.start(name)
 	if err != nil {
 		return nil, check{}, err
 	}
@@ -197,8 +214,52 @@ func (c *fanoutCommand) phase(ctx context.Context, load *load, bar *progress, ro
 	return measured, errors.Join(err, profile.Wait())
 }
 
+// start starts a peer.
+func (c *fanoutCommand) start(name string) (peer, error) {
+	switch {
+	case name == "rabbitmq":
+		return startRabbit(c.AMQPURL)
+	case c.Transport == transportAMQP:
+		return startBrokered(c.serverFlags, c.AMQPURL)
+	}
+	return startPeer(name, c.serverFlags, c.peerFlags)
+}
+
+// way is how messages go, for people.
+func (c *fanoutCommand) way() string {
+	if c.Transport == transportAMQP {
+		return "AMQP"
+	}
+	return c.Sender
+}
+
+// prepareQueues lets a group of a peer read queues.
+func (c *fanoutCommand) prepareQueues(ctx context.Context, p peer) (*load, error) {
+	l := &load{peer: p, size: c.Size}
+	var err error
+	switch p := p.(type) {
+	case *instantd:
+		if l.audience, err = p.consume(ctx, c.Readers, c.AMQPURL, c.Members); err == nil {
+			l.sender, err = newRestSender(l.audience, p.addr(), max(c.InFlight, 16))
+		}
+	case *rabbit:
+		if l.audience, err = p.consume(ctx, c.Readers, c.Members); err == nil {
+			l.sender, err = newRabbitSender(l.audience, p)
+		}
+	default:
+		err = fmt.Errorf("%s has no queues", p.name())
+	}
+	if err != nil && l.audience != nil {
+		l.audience.close()
+	}
+	return l, err
+}
+
 // prepare brings a group of a peer online.
 func (c *fanoutCommand) prepare(ctx context.Context, p peer) (*load, error) {
+	if c.Transport == transportAMQP {
+		return c.prepareQueues(ctx, p)
+	}
 	g, err := p.group(ctx, c.Members)
 	if err != nil {
 		return nil, err

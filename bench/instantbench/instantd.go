@@ -41,7 +41,8 @@ type instantd struct {
 	dir      string   // of a child's data
 	number   int      // of the process, 0 when not known
 
-	users []string // that were logged in here
+	users []string     // that were logged in here
+	sweep func() error // takes from the broker what the server left there; nil when it has none
 }
 
 // startInstantd starts the server, or takes the running one. environ is settings
@@ -255,7 +256,11 @@ func (s *instantd) profile(ctx context.Context, path string, d time.Duration) er
 // users that it made.
 func (s *instantd) close() error {
 	if s.process != nil {
-		return errors.Join(s.process.stop(), os.RemoveAll(s.dir))
+		err := errors.Join(s.process.stop(), os.RemoveAll(s.dir))
+		if s.sweep != nil {
+			err = errors.Join(err, s.sweep())
+		}
+		return err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
 	defer cancel()

@@ -79,10 +79,13 @@ func (l *ledger) take(due int64) (number int, err error) {
 
 // slot is where a message is noted, nil when it is not of this phase.
 func (l *ledger) slot(number int) *slot {
-	if i := number - l.first; i >= 0 && i < len(l.slots) {
-		return &l.slots[i]
+	i := number - l.first
+	if i < 0 || i >= len(l.slots) {
+		return nil
 	}
-	return nil
+	s := &l.slots[i]
+	s.left.Load() // due was written before: from here on it is seen, whatever way the message took
+	return s
 }
 
 // acquire waits until one more message may be on its way.

@@ -20,7 +20,7 @@ type load struct {
 // many as keep so many on their way. It returns when everybody has read all.
 func (l *load) run(name string, inFlight int, rate float64, d time.Duration) (phase, error) {
 	a := l.audience
-	book := newLedger(l.sent, len(a.members), len(a.fleet.readers), inFlight)
+	book := newLedger(l.sent, len(a.members), a.pages(), inFlight)
 	a.current.Store(book)
 	before, err := use(l.peer.pid())
 	if err != nil {

@@ -44,6 +44,7 @@ var peerKinds = map[string]peerKind{
 	"raw-c":      {name: "RAW-C", promises: "nothing: no rules, no store", places: true},
 	"centrifuge": {name: "Centrifuge", promises: "not durable, one order, not resumed", speaks: centrifugeDialect{}},
 	"nats":       {name: "NATS", promises: "not durable, the order of each sender, not resumed", speaks: natsDialect{}},
+	"rabbitmq":   {name: "RabbitMQ", promises: "durable before answered, the order of each sender, not resumed"},
 	"jetstream":  {name: "JetStream", promises: "durable before answered, one order, not resumed", speaks: natsDialect{stored: true}},
 }
 

@@ -14,6 +14,7 @@ import (
 var (
 	prefixMessage = []byte(`{"cmd":"msg"`)
 	prefixReply   = []byte(`{"cmd":"reply"`)
+	prefixCreated = []byte(`{"cmd":"create_conversation"`)
 	prefixReady   = []byte(`{"cmd":"ready"`)
 	prefixTrimmed = []byte(`{"cmd":"trimmed"`)
 	keySeq        = []byte(`"seq":`)
