@@ -33,6 +33,32 @@ func (centrifugeDialect) hello(bool) []byte {
 	return appendFrame(nil, opText, []byte(`{"id":1,"connect":{}}`+"\n"+`{"id":2,"subscribe":{"channel":"bench"}}`), true)
 }
 
+// idJoin is above the ids of all messages, and ids have 32 bits: nobody waits for
+// these replies.
+const idJoin = 1 << 30
+
+// join implements townDialect. Replies come in the order of the commands, so
+// that of the last one tells that all is done.
+func (centrifugeDialect) join(conversations []string) []byte {
+	commands := []byte(`{"id":1,"connect":{}}`)
+	for i, conversation := range conversations {
+		id := idJoin + i
+		if i == len(conversations)-1 {
+			id = idSubscribe
+		}
+		commands = append(commands, "\n"+`{"id":`+strconv.Itoa(id)+`,"subscribe":{"channel":"`+conversation+`"}}`...)
+	}
+	return appendFrame(nil, opText, commands, true)
+}
+
+func (centrifugeDialect) ask() []byte { return nil }
+func (centrifugeDialect) keeps() bool { return false }
+
+func (centrifugeDialect) tell(number int, r *room, text string) []byte {
+	return appendFrame(nil, opText, []byte(`{"id":`+strconv.Itoa(number+idFirst)+`,"publish":{"channel":"`+r.conversation+
+		`","data":`+toldIn(r.conversation, r.head(), text)+`}}`), true)
+}
+
 func (centrifugeDialect) send(number int, _, text string) []byte {
 	return appendFrame(nil, opText, []byte(`{"id":`+strconv.Itoa(number+idFirst)+`,"publish":{"channel":"bench","data":`+told(uint64(number)+1, text)+`}}`), true)
 }

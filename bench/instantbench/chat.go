@@ -17,14 +17,16 @@ import (
 // history are read.
 type chatCommand struct {
 	serverFlags
+	peerFlags
 	loadFlags
-	Groups   int     `default:"10000" help:"Groups. Default ${default}."`
-	Members  int     `default:"20" help:"Members of each. Default ${default}."`
-	Users    int     `default:"2000" help:"Users, all online; groups draw their members from them. Default ${default}."`
-	Zipf     float64 `default:"1.1" help:"Exponent of the groups' popularity, above 1: the greater, the more goes to the first groups. Default ${default}."`
-	Reads    float64 `default:"0.2" help:"Part of what is done that reads the newest page of a group's history. Default ${default}."`
-	Rate     float64 `default:"1000" help:"Messages and reads a second of the open loop; 0 leaves it out. Default ${default}."`
-	InFlight int     `default:"64" help:"Messages and reads that are always on their way when saturated; 0 leaves it out. Default ${default}."`
+	Groups   int      `default:"10000" help:"Groups. Default ${default}."`
+	Members  int      `default:"20" help:"Members of each. Default ${default}."`
+	Users    int      `default:"2000" help:"Users, all online; groups draw their members from them. Default ${default}."`
+	Zipf     float64  `default:"1.1" help:"Exponent of the groups' popularity, above 1: the greater, the more goes to the first groups. Default ${default}."`
+	Reads    float64  `default:"0.2" help:"Part of what is done that reads the newest page of a group's history. Default ${default}."`
+	Rate     float64  `default:"1000" help:"Messages and reads a second of the open loop; 0 leaves it out. Default ${default}."`
+	Peers    []string `default:"instantd" enum:"instantd,centrifuge" help:"What is measured, in turn: some of ${enum}. Centrifuge keeps no history, so nobody reads from it. Default ${default}."`
+	InFlight int      `default:"64" help:"Messages and reads that are always on their way when saturated; 0 leaves it out. Default ${default}."`
 }
 
 // Names of what is read beside the phases of the messages.
@@ -67,15 +69,18 @@ func (c *chatCommand) Run(ctx context.Context, out *output) error {
 	if err != nil {
 		return err
 	}
-	bar := newProgress(out.stderr, time.Duration(c.Rounds)*(c.Warmup+c.Duration*time.Duration(len(c.phases()))))
+	bar := newProgress(out.stderr, time.Duration(c.Rounds*len(c.Peers))*(c.Warmup+c.Duration*time.Duration(len(c.phases()))))
 	defer bar.finish()
 	for round := 1; round <= c.Rounds; round++ {
-		if err := c.round(ctx, r, bar, round); err != nil {
-			return fmt.Errorf("round %d: %w", round, err)
+		for _, name := range c.Peers {
+			if err := c.round(ctx, r, bar, round, name); err != nil {
+				return fmt.Errorf("%s, round %d: %w", name, round, err)
+			}
 		}
 	}
 	bar.finish()
 	r.summarize()
+	r.compareWith(c.Peers)
 	return errors.Join(r.print(out.stdout, fanoutColumns), r.save(c.Out))
 }
 
@@ -91,9 +96,9 @@ func (c *chatCommand) phases() []string {
 }
 
 // round measures once and adds that to the report.
-func (c *chatCommand) round(ctx context.Context, r *report, bar *progress, round int) error {
+func (c *chatCommand) round(ctx context.Context, r *report, bar *progress, round int, name string) error {
 	for try := 1; ; try++ {
-		phases, counted, err := c.measure(ctx, bar, round)
+		phases, counted, err := c.measure(ctx, bar, round, name)
 		if err != nil {
 			return err
 		}
@@ -108,19 +113,23 @@ func (c *chatCommand) round(ctx context.Context, r *report, bar *progress, round
 
 // measure runs all phases against a server of their own. What its members
 // counted is right when there is no error.
-func (c *chatCommand) measure(ctx context.Context, bar *progress, round int) (_ []phase, _ check, err error) {
-	server, err := startInstantd(c.serverFlags)
+func (c *chatCommand) measure(ctx context.Context, bar *progress, round int, name string) (_ []phase, _ check, err error) {
+	p, err := startPeer(name, c.serverFlags, c.peerFlags)
 	if err != nil {
 		return nil, check{}, err
 	}
-	defer func() { err = errors.Join(err, server.close()) }()
+	defer func() { err = errors.Join(err, p.close()) }()
+	server, ok := p.(town)
+	if !ok {
+		return nil, check{}, fmt.Errorf("%s has no groups", p.name())
+	}
 	t, err := c.gather(ctx, server)
 	if err != nil {
 		return nil, check{}, err
 	}
 	defer t.close()
 	if c.Warmup > 0 {
-		err := bar.during("warms up", c.Warmup, func() error {
+		err := bar.during(p.name()+" warms up", c.Warmup, func() error {
 			_, err := t.run(phaseSaturated, max(1, c.InFlight), 0, c.Warmup)
 			return err
 		})
@@ -136,11 +145,11 @@ func (c *chatCommand) measure(ctx context.Context, bar *progress, round int) (_ 
 			inFlight, rate = c.InFlight, 0
 		}
 		var profile errgroup.Group // ends after the duration of the phase
-		if c.CPUProfile != "" && round == 1 && i == len(names)-1 {
-			profile.Go(func() error { return server.profile(ctx, c.CPUProfile, c.Duration) })
+		if instantd, ok := p.(*instantd); ok && c.CPUProfile != "" && round == 1 && i == len(names)-1 {
+			profile.Go(func() error { return instantd.profile(ctx, c.CPUProfile, c.Duration) })
 		}
 		var measured []phase
-		err := bar.during(fmt.Sprintf("%s, round %d of %d", name, round, c.Rounds), c.Duration, func() (err error) {
+		err := bar.during(fmt.Sprintf("%s, %s, round %d of %d", p.name(), name, round, c.Rounds), c.Duration, func() (err error) {
 			measured, err = t.run(name, inFlight, rate, c.Duration)
 			return err
 		})
@@ -159,7 +168,7 @@ func (c *chatCommand) measure(ctx context.Context, bar *progress, round int) (_ 
 }
 
 // gather brings everybody online.
-func (c *chatCommand) gather(ctx context.Context, server *instantd) (_ *talk, err error) {
+func (c *chatCommand) gather(ctx context.Context, server town) (_ *talk, err error) {
 	people, err := server.community(ctx, c.Users, mixed(c.Users, c.Groups, c.Members))
 	if err != nil {
 		return nil, err
@@ -181,6 +190,9 @@ func (c *chatCommand) gather(ctx context.Context, server *instantd) (_ *talk, er
 	}
 	if err := t.crowd.settle(); err != nil {
 		return nil, err
+	}
+	if !people.speaks.keeps() {
+		return t, nil
 	}
 	t.desk, err = newDesk(t.crowd.healthy, f, server.addr(), max(c.InFlight, 16))
 	return t, err

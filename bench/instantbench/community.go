@@ -3,6 +3,8 @@
 package main
 
 import (
+	"context"
+	"maps"
 	"math/rand/v2"
 	"slices"
 )
@@ -12,6 +14,39 @@ import (
 type community struct {
 	residents []*resident
 	rooms     []*room
+	speaks    townDialect
+}
+
+// town is a peer that can have a community.
+type town interface {
+	peer
+	// community makes users and the rooms that they share: the indices of each
+	// room's members, of whom the first opens it.
+	community(ctx context.Context, users int, memberships [][]int) (*community, error)
+}
+
+// townDialect is a dialect whose sessions can be in many conversations.
+type townDialect interface {
+	dialect
+	// join is the frames that a session says first; ready is heard when it is
+	// in all of these conversations.
+	join(conversations []string) []byte
+	// tell is the frame that sends the newest message of a room.
+	tell(number int, r *room, text string) []byte
+	// ask is a frame whose answer has no number, nil when there is none.
+	ask() []byte
+	// keeps tells whether the server keeps conversations: it numbers what is
+	// said in them, so that everybody may speak, begins with their creation,
+	// and pages of them can be read.
+	keeps() bool
+}
+
+func (instantDialect) join([]string) []byte { return nil }
+func (instantDialect) ask() []byte          { return pingFrame() }
+func (instantDialect) keeps() bool          { return true }
+
+func (instantDialect) tell(number int, r *room, text string) []byte {
+	return sendFrame(number, draft(r.conversation, text))
 }
 
 // room is one conversation.
@@ -21,7 +56,7 @@ type room struct {
 	sent         int   // messages so far; the goroutine that sends counts
 }
 
-// head is the seq of the newest message: the first is the creation.
+// head is the seq of the newest message: 1 is the creation.
 func (r *room) head() uint64 { return uint64(1 + r.sent) }
 
 // resident is one user. One reader of a fleet, or nobody, touches what he read.
@@ -41,14 +76,18 @@ type stay struct {
 }
 
 // newCommunity has users with these tokens in these rooms.
-func newCommunity(tokens []string, rooms []*room) *community {
-	c := &community{rooms: rooms}
+func newCommunity(tokens []string, rooms []*room, speaks townDialect) *community {
+	c := &community{rooms: rooms, speaks: speaks}
 	for i, token := range tokens {
 		c.residents = append(c.residents, &resident{number: i, token: token, stays: map[string]*stay{}})
 	}
 	for _, r := range rooms {
 		for _, member := range r.members {
-			c.residents[member].stays[r.conversation] = &stay{room: r}
+			s := &stay{room: r}
+			if !speaks.keeps() {
+				s.order.last = 1 // there is no creation to hear of
+			}
+			c.residents[member].stays[r.conversation] = s
 		}
 	}
 	return c
@@ -105,3 +144,6 @@ func (c *community) heard() int {
 	}
 	return n
 }
+
+// conversations are those of a resident.
+func (r *resident) conversations() []string { return slices.Sorted(maps.Keys(r.stays)) }

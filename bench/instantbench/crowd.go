@@ -76,7 +76,7 @@ func (c *crowd) arrive() (arrivals, error) {
 		}
 		caller.client = &client{fd: fd, in: caller}
 		c.callers[i] = caller
-		if err := caller.write(upgradeRequest(c.addr, instantDialect{}.path(caller.resident.token))); err != nil {
+		if err := caller.write(upgradeRequest(c.addr, c.community.speaks.path(caller.resident.token))); err != nil {
 			_ = unix.Close(fd)
 			return err
 		}
@@ -143,6 +143,9 @@ func (c *caller) read(in input) (int, error) {
 		}
 		c.crowd.pages[in.reader].accepted.record(in.at - c.begun)
 		c.accepted, used = true, n
+		if err := c.write(c.crowd.community.speaks.join(c.resident.conversations())); err != nil {
+			return 0, err
+		}
 	}
 	for {
 		f, n, err := readFrame(in.data[used:], false)
@@ -168,7 +171,17 @@ func (c *caller) ended(err error) {
 func (c *caller) handle(f frame, in input) error {
 	switch f.op {
 	case opText:
-		return c.hear(f.payload, in)
+		for payload := f.payload; len(payload) > 0; {
+			e, n, err := c.crowd.community.speaks.hear(payload)
+			if err != nil {
+				return err
+			}
+			if err := c.hear(e, payload[:n], in); err != nil {
+				return err
+			}
+			payload = payload[n:]
+		}
+		return nil
 	case opPing:
 		return c.write(appendFrame(nil, opPong, f.payload, true))
 	case opPong:
@@ -182,8 +195,8 @@ func (c *caller) handle(f frame, in input) error {
 	return fmt.Errorf("frame of the unknown kind %d", f.op)
 }
 
-func (c *caller) hear(payload []byte, in input) error {
-	switch e := scan(payload); e.kind {
+func (c *caller) hear(e event, payload []byte, in input) error {
+	switch e.kind {
 	case message, notice:
 		if e.seq > 0 {
 			c.note(e, conversationOf(payload), in)
@@ -199,6 +212,8 @@ func (c *caller) hear(payload []byte, in input) error {
 		}
 	case ready:
 		return c.begin(in)
+	case ping:
+		return c.write(c.crowd.community.speaks.pong())
 	case trimmed:
 		return errors.New("the server left messages out")
 	}
@@ -224,7 +239,7 @@ func (c *caller) note(e event, conversation []byte, in input) {
 		l.deliver(in.reader, e.number, in.at)
 	}
 	// A reader must not wait until it has written: the next one tells as much.
-	if c.ready && (int(e.seq)+c.resident.number)%ackEvery == 0 && c.offer(ackFrame(s.room.conversation, e.seq)) {
+	if c.ready && (int(e.seq)+c.resident.number)%ackEvery == 0 && c.offer(c.crowd.community.speaks.ack(s.room.conversation, e.seq)) {
 		s.acked = e.seq
 	}
 }
@@ -243,12 +258,16 @@ func (c *caller) begin(in input) error {
 		}
 		if s.order.last > s.acked {
 			s.acked = s.order.last
-			frames = append(frames, ackFrame(s.room.conversation, s.acked)...)
+			frames = append(frames, c.crowd.community.speaks.ack(s.room.conversation, s.acked)...)
 		}
 	}
 	p := &c.crowd.pages[in.reader]
 	p.ready.record(in.at - c.begun)
 	p.end = max(p.end, in.at)
 	c.crowd.present.count()
-	return c.write(append(frames, pingFrame()...))
+	ask := c.crowd.community.speaks.ask()
+	if ask == nil {
+		c.crowd.settled.count()
+	}
+	return c.write(append(frames, ask...))
 }

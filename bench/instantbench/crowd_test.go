@@ -20,7 +20,7 @@ func visits(t *testing.T, sent int, frames ...string) (check, error) {
 	}
 	people := newCommunity([]string{"t"}, []*room{
 		{conversation: "a", members: []int{0}, sent: sent}, {conversation: "b", members: []int{0}},
-	})
+	}, instantDialect{})
 	all := newCrowd(t.Context(), f, netip.AddrPort{}, people)
 	c := &caller{crowd: all, resident: people.residents[0], accepted: true, client: &client{fd: devNull(t)}}
 	var stream []byte

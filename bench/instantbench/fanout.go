@@ -90,13 +90,7 @@ func (c *fanoutCommand) Run(ctx context.Context, out *output) error {
 	}
 	bar.finish()
 	r.summarize()
-	for _, ratio := range fanoutRatios {
-		for _, name := range c.Peers {
-			if to := peerKinds[name].name; to != "instantd" {
-				r.compare(ratio.name+": instantd / "+to, ratio.phase, "instantd", to, ratio.of)
-			}
-		}
-	}
+	r.compareWith(c.Peers)
 	return errors.Join(r.print(out.stdout, fanoutColumns), r.save(c.Out))
 }
 
@@ -110,6 +104,17 @@ var fanoutRatios = []struct {
 	{"one message, server CPU per delivery", phaseOpen, func(p phase) float64 { return p.Cost.Server }},
 	{"saturated, deliveries/s", phaseSaturated, func(p phase) float64 { return p.Rate }},
 	{"saturated, server CPU per delivery", phaseSaturated, func(p phase) float64 { return p.Cost.Server }},
+}
+
+// compareWith adds the ratios of instantd to every other one of these peers.
+func (r *report) compareWith(peers []string) {
+	for _, ratio := range fanoutRatios {
+		for _, name := range peers {
+			if to := peerKinds[name].name; to != "instantd" {
+				r.compare(ratio.name+": instantd / "+to, ratio.phase, "instantd", to, ratio.of)
+			}
+		}
+	}
 }
 
 var fanoutColumns = []column{

@@ -157,8 +157,7 @@ func (s *instantd) rooms(ctx context.Context, n int) ([]group, error) {
 	return groups, err
 }
 
-// community makes users and the rooms that they share: the indices of each
-// room's members, of whom the first opens it.
+// community implements town.
 func (s *instantd) community(ctx context.Context, users int, memberships [][]int) (*community, error) {
 	names, tokens, err := s.login(ctx, users)
 	if err != nil {
@@ -177,7 +176,7 @@ func (s *instantd) community(ctx context.Context, users int, memberships [][]int
 	if err != nil {
 		return nil, err
 	}
-	return newCommunity(tokens, rooms), nil
+	return newCommunity(tokens, rooms, instantDialect{}), nil
 }
 
 // create makes a group of users, in the name of the first.

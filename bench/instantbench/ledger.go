@@ -98,6 +98,13 @@ func (l *ledger) acquire(ctx context.Context) error {
 	}
 }
 
+// release lets one more message be on its way.
+func (l *ledger) release() {
+	if l.window != nil {
+		<-l.window
+	}
+}
+
 // deliver notes that one more member has read a message. Only the reader with
 // this number calls it.
 func (l *ledger) deliver(reader, number int, at int64) {
@@ -115,9 +122,7 @@ func (l *ledger) deliver(reader, number int, at int64) {
 	p.last.record(at - s.due)
 	p.end = at
 	l.complete.Add(1)
-	if l.window != nil {
-		<-l.window
-	}
+	l.release()
 	l.tell()
 }
 

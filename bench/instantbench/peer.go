@@ -107,6 +107,20 @@ func (o *other) addr() netip.AddrPort { return o.at }
 func (o *other) pid() int             { return o.command.Process.Pid }
 func (o *other) close() error         { return o.stop() }
 
+// community implements town, for peers whose dialect can: everybody may be in
+// every room.
+func (o *other) community(_ context.Context, users int, memberships [][]int) (*community, error) {
+	speaks, ok := o.kind.speaks.(townDialect)
+	if !ok {
+		return nil, fmt.Errorf("%s is not measured with many groups", o.name())
+	}
+	rooms := make([]*room, len(memberships))
+	for i, members := range memberships {
+		rooms[i] = &room{conversation: fmt.Sprintf("room-%05d", i), members: members}
+	}
+	return newCommunity(make([]string, users), rooms, speaks), nil
+}
+
 // group implements peer: everybody who connects is a member.
 func (o *other) group(_ context.Context, members int) (group, error) {
 	return group{conversation: "bench", tokens: make([]string, members), speaks: o.kind.speaks}, nil

@@ -53,6 +53,22 @@ func TestChat(t *testing.T) {
 	}
 }
 
+func TestChatWithoutHistory(t *testing.T) {
+	server, err := buildPeers()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := short(t, "chat", "--groups", "30", "--members", "5", "--users", "20", "--rate", "200", "--in-flight", "8", "--peers", "centrifuge", "--peer-server", server)
+	if len(r.Rounds) != 2 || len(r.Checks) != 1 {
+		t.Fatalf("%d phases, %d checks; want 2 and one", len(r.Rounds), len(r.Checks))
+	}
+	for _, p := range r.Rounds {
+		if p.Peer != "Centrifuge" || p.Sent == 0 || p.Work != 5*p.Sent || p.Last.Count != int64(p.Sent) || p.Answer.Count != int64(p.Sent) {
+			t.Errorf("%s does not add up: %+v", p.Name, p)
+		}
+	}
+}
+
 func TestConnect(t *testing.T) {
 	r := bench(t, "connect", "--sessions", "30", "--members", "7", "--missed", "9", "--storms", "2")
 	if len(r.Rounds) != 2 || len(r.Checks) != 1 {

@@ -10,9 +10,9 @@ import (
 
 // talk is the load of many groups on one server.
 type talk struct {
-	server  *instantd
+	server  peer
 	crowd   *crowd
-	desk    *desk // reads pages
+	desk    *desk // reads pages; nil when the server keeps none
 	lots    *rand.Rand
 	popular *rand.Zipf // the next group
 	reads   float64    // part of what is done
@@ -53,7 +53,7 @@ func (t *talk) run(name string, inFlight int, rate float64, d time.Duration) ([]
 	if err == nil {
 		err = book.drain(crowd.healthy)
 	}
-	if err == nil {
+	if err == nil && t.desk != nil {
 		err = t.desk.drain()
 	}
 	if err != nil {
@@ -91,10 +91,13 @@ func (t *talk) saturate(book *ledger, pages []readings, end int64) error {
 	return nil
 }
 
-// act does one thing in a group: a member sends, or reads.
+// act does one thing in a group: a member sends, or reads. Where the server does
+// not number messages, the first member alone sends; and where it keeps none,
+// nobody reads.
 func (t *talk) act(book *ledger, pages []readings, due int64) error {
 	room := t.crowd.community.rooms[t.popular.Uint64()]
 	member := room.members[t.lots.IntN(len(room.members))]
+	speaks := t.crowd.community.speaks
 	if t.lots.Float64() < t.reads {
 		return t.read(book, pages, room, member, due)
 	}
@@ -103,10 +106,18 @@ func (t *talk) act(book *ledger, pages []readings, due int64) error {
 		return err
 	}
 	room.sent++
-	return t.crowd.callers[member].write(sendFrame(number, draft(room.conversation, text(number, t.size))))
+	if !speaks.keeps() {
+		member = room.members[0]
+	}
+	return t.crowd.callers[member].write(speaks.tell(number, room, text(number, t.size)))
 }
 
+// read reads the newest page of a group.
 func (t *talk) read(book *ledger, pages []readings, room *room, member int, due int64) error {
+	if t.desk == nil {
+		book.release()
+		return nil
+	}
 	request := getPage(t.desk.host, t.crowd.community.residents[member].token, room.conversation, chatPage, 0)
 	return t.desk.ask(request, func(in input, _ int64, a answer) error {
 		e, err := readPage(a.body)
@@ -117,9 +128,7 @@ func (t *talk) read(book *ledger, pages []readings, room *room, member int, due 
 			return fmt.Errorf("a page ends after %d messages at seq %d", e.messages, e.oldest)
 		}
 		pages[in.reader].note(in.at, due)
-		if book.window != nil {
-			<-book.window
-		}
+		book.release()
 		return nil
 	})
 }

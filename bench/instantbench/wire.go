@@ -103,9 +103,12 @@ func draft(conversation, text string) string {
 
 // told is the JSON of a message as instantd tells it to members. Other peers
 // carry the same bytes.
-func told(seq uint64, text string) string {
+func told(seq uint64, text string) string { return toldIn("0123456789abcdef01234567", seq, text) }
+
+// toldIn is the same in a conversation.
+func toldIn(conversation string, seq uint64, text string) string {
 	return `{"cmd":"msg","data":{"id":"890123456789012","seq":` + strconv.FormatUint(seq, 10) +
-		`,"conversation_id":"0123456789abcdef01234567","create_time":"20261124120000",` +
+		`,"conversation_id":"` + conversation + `","create_time":"20261124120000",` +
 		`"publisher_standard_id":"bench-ABCDEFGH-00000","profile":[{"id":0,"type":0,"name":"` + text + `","audio_duration":0}]}}`
 }
 

@@ -18,7 +18,7 @@ const stopTime = 10 * time.Second
 // serveCentrifuge serves every channel to everybody at /connection/websocket.
 // There is no history, so a message is not kept for those who are away.
 func serveCentrifuge(ctx context.Context, stdout io.Writer) error {
-	node, err := centrifuge.New(centrifuge.Config{LogLevel: centrifuge.LogLevelNone})
+	node, err := centrifuge.New(centrifuge.Config{LogLevel: centrifuge.LogLevelNone, ClientChannelLimit: 1_000_000})
 	if err != nil {
 		return fmt.Errorf("make node: %w", err)
 	}
