@@ -80,7 +80,9 @@ func (s *Server) serveHTTP(metrics *prometheus.Registry) error {
 	}
 	webMetrics := web.NewMetrics(metrics)
 	s.sockets = web.NewWebSocket(web.WebSocketOptions{
-		Origins: origins, FrameRate: float64(s.config.HTTP.FrameRate), Log: s.log, Metrics: webMetrics,
+		Origins: origins, FrameRate: float64(s.config.HTTP.FrameRate),
+		DrainTimeout: s.config.Drain / 4, // a slow disk, too, has to commit what was read
+		Log:          s.log, Metrics: webMetrics,
 	})
 	options := instant.Options{
 		Core: s.core, Authority: s.core, Files: s.store, Location: s.config.Location(),
@@ -214,7 +216,8 @@ func welcome(w http.ResponseWriter, _ *http.Request) {
 // no, listeners close, what was asked is answered, sessions are told that the
 // server goes away, actors finish, the outbox is flushed as far as the broker
 // confirms it, and the store is closed. All of it takes no longer than
-// Config.Drain. Peers that hold it up are cut, which is no error.
+// Config.Drain, but for what the disk takes to close the store. Peers that hold
+// it up are cut, which is no error.
 func (s *Server) Run(ctx context.Context) error {
 	var running sync.WaitGroup
 	broken := make(chan error, 3)
