@@ -32,6 +32,9 @@ func (c Config) Validate() error {
 	v.development(c)
 	v.allowed("admin", c.Admin.Addr, c.Admin.Allow)
 	v.allowed("ops", c.Ops.Addr, c.Ops.Allow)
+	if _, err := web.ParseOrigins(c.HTTP.Origins); err != nil {
+		v.problem("http.origins", "cannot be used: %v", err)
+	}
 	v.prefixes("http.proxies", c.HTTP.Proxies)
 	v.prefixes("instant.broker_allow", c.Instant.BrokerAllow)
 	v.tls(c.HTTP)
