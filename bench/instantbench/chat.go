@@ -26,7 +26,7 @@ type chatCommand struct {
 	Reads    float64  `default:"0.2" help:"Part of what is done that reads the newest page of a group's history. Default ${default}."`
 	Rate     float64  `default:"1000" help:"Messages and reads a second of the open loop; 0 leaves it out. Default ${default}."`
 	Peers    []string `default:"instantd" enum:"instantd,centrifuge" help:"What is measured, in turn: some of ${enum}. Centrifuge keeps no history, so nobody reads from it. Default ${default}."`
-	InFlight int      `default:"64" help:"Messages and reads that are always on their way when saturated; 0 leaves it out. Default ${default}."`
+	InFlight int      `default:"256" help:"Messages and reads that are always on their way when saturated; 0 leaves it out. Default ${default}."`
 }
 
 // Names of what is read beside the phases of the messages.

@@ -4,11 +4,18 @@
 //
 //	instantbench fanout              one group, one sender, everybody online
 //	instantbench send                durable answers without receivers
+//	instantbench chat                many small groups, sends and reads
+//	instantbench connect             storms of sessions, first and returning
+//	instantbench idle                memory for each session
+//	instantbench history             pages, early and late in a conversation
 //	instantbench fanout --help
 //
-// A scenario (fanout.go, send.go) asks a peer (peer.go) for conversations and
-// tokens, drives a fleet of clients (fleet.go), writes down what comes back (a
-// ledger and recorders), and adds phases to a report. Peers are servers that can
+// A scenario (fanout.go, send.go, chat.go, connect.go, idle.go, history.go) asks a
+// peer (peer.go) for conversations and tokens, drives a fleet of clients (fleet.go),
+// writes down what comes back (a ledger and recorders), and adds phases to a
+// report. Clients are the members of one group (audience.go), the sessions of users
+// who share many (crowd.go), the readers of AMQP queues (queues.go), publishers
+// (publisher.go), or connections for requests (desk.go). Peers are servers that can
 // be measured: instantd as a child or running already, and raw sockets as the
 // least that any server must do. A new scenario is a command in main.go that
 // makes phases; a new peer is another implementation of peer, started in a
