@@ -88,11 +88,16 @@ func (l *ledger) slot(number int) *slot {
 	return s
 }
 
-// acquire waits until one more message may be on its way.
+// acquire waits until one more message may be on its way. When too many were
+// lost there is never room again.
 func (l *ledger) acquire(ctx context.Context) error {
+	patience := time.NewTimer(drainTime)
+	defer patience.Stop()
 	select {
 	case l.window <- struct{}{}:
 		return nil
+	case <-patience.C:
+		return fmt.Errorf("%d messages have been on their way for %s", cap(l.window), drainTime)
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}

@@ -119,12 +119,9 @@ func (s *rawServer) serve(conn net.Conn) {
 	if err != nil {
 		return
 	}
-	_, err = fmt.Fprintf(conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n%s",
-		acceptOf(request.Header.Get("Sec-WebSocket-Key")), appendFrame(nil, opText, []byte(`{"cmd":"ready"}`), false))
-	if err != nil {
+	if err := s.join(conn, acceptOf(request.Header.Get("Sec-WebSocket-Key"))); err != nil {
 		return
 	}
-	s.join(conn)
 	var buf []byte
 	piece := make([]byte, 512)
 	for {
@@ -149,14 +146,22 @@ func (s *rawServer) serve(conn net.Conn) {
 	}
 }
 
-func (s *rawServer) join(conn net.Conn) {
+// join says that a member is ready and makes him one, with nothing published
+// between: he would miss it.
+func (s *rawServer) join(conn net.Conn, accept string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	_, err := fmt.Fprintf(conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n%s",
+		accept, appendFrame(nil, opText, []byte(`{"cmd":"ready"}`), false))
+	if err != nil {
+		return err
+	}
 	w := s.writers[len(s.conns)%len(s.writers)]
 	s.conns = append(s.conns, conn)
 	w.mu.Lock()
 	w.conns = append(w.conns, conn)
 	w.mu.Unlock()
+	return nil
 }
 
 func (s *rawServer) closeAll() {
