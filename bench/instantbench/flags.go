@@ -16,7 +16,7 @@ type loadFlags struct {
 	Rounds     int           `default:"3" help:"How often; medians are reported. Default ${default}."`
 	Quiet      float64       `placeholder:"PERCENT" help:"Measure again, some times, when others used more of the machine than this."`
 	Readers    int           `help:"Goroutines that read for all clients. Default is one for each processor."`
-	Out        string        `placeholder:"FILE" help:"Save the report as JSON."`
+	Out        string        `placeholder:"FILE" help:"Save the report as JSON, and as HTML beside it."`
 	CPUProfile string        `name:"cpu-profile" placeholder:"FILE" help:"Save a CPU profile of instantd, taken in the first round while it has most to do."`
 }
 

@@ -26,6 +26,11 @@ type machine struct {
 	SyncMS   float64 `json:"fdatasync_ms"` // median of 4 KiB, in the folder of the data
 }
 
+// String is one line.
+func (m machine) String() string {
+	return fmt.Sprintf("%s, %d cores, %.0f GiB, Linux %s, %s, fdatasync %.2f ms", m.CPU, m.Cores, m.MemoryGB, m.Kernel, m.Go, m.SyncMS)
+}
+
 // thisMachine looks around. dir is where servers keep their data.
 func thisMachine(dir string) (machine, error) {
 	m := machine{CPU: "unknown", Cores: runtime.NumCPU(), Go: runtime.Version()}

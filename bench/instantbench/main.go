@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -27,6 +28,7 @@ type commands struct {
 	Connect connectCommand `cmd:"" help:"Storms of sessions: everybody connects at once, and returns to what was missed."`
 	Idle    idleCommand    `cmd:"" help:"The server's memory for each session that does nothing."`
 	History historyCommand `cmd:"" help:"Pages of history at the beginning and at the end of a long conversation."`
+	Goals   goalsCommand   `cmd:"" help:"Everything that the goals need, and how far they are reached."`
 	Raw     rawCommand     `cmd:"" hidden:"" help:"Be the raw peer; fanout starts it."`
 }
 
@@ -44,6 +46,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	parser, err := kong.New(&line,
 		kong.Name("instantbench"),
 		kong.Description("Put load on an instantd server and measure it."),
+		kong.Vars{"trials": strings.Join(trialNames(), ", ")},
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(code int) { exit = code }),
 	)

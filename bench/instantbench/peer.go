@@ -39,13 +39,13 @@ type peerKind struct {
 
 // peerKinds are all that can be measured.
 var peerKinds = map[string]peerKind{
-	"instantd":   {name: "instantd", promises: "durable before answered, one order, resumed without gaps", places: true},
-	"raw":        {name: "RAW", promises: "nothing: no rules, no store", places: true},
-	"raw-c":      {name: "RAW-C", promises: "nothing: no rules, no store", places: true},
-	"centrifuge": {name: "Centrifuge", promises: "not durable, one order, not resumed", speaks: centrifugeDialect{}},
-	"nats":       {name: "NATS", promises: "not durable, the order of each sender, not resumed", speaks: natsDialect{}},
-	"rabbitmq":   {name: "RabbitMQ", promises: "durable before answered, the order of each sender, not resumed"},
-	"jetstream":  {name: "JetStream", promises: "durable before answered, one order, not resumed", speaks: natsDialect{stored: true}},
+	"instantd":   {name: "instantd", promises: "durable, ordered, resumed", places: true},
+	"raw":        {name: "RAW", promises: "none", places: true},
+	"raw-c":      {name: "RAW-C", promises: "none", places: true},
+	"centrifuge": {name: "Centrifuge", promises: "ordered", speaks: centrifugeDialect{}},
+	"nats":       {name: "NATS", promises: "ordered per sender", speaks: natsDialect{}},
+	"rabbitmq":   {name: "RabbitMQ", promises: "durable, ordered per publisher"},
+	"jetstream":  {name: "JetStream", promises: "durable, ordered", speaks: natsDialect{stored: true}},
 }
 
 // promisesOf is what the peer with this name in reports promises.

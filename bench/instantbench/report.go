@@ -27,6 +27,20 @@ type report struct {
 	Ratios  []ratio   `json:"ratios,omitempty"` // medians of what each round gave
 	Checks  []check   `json:"checks,omitempty"`
 	Rounds  []phase   `json:"rounds"`
+	Tables  []table   `json:"tables,omitempty"` // the summary as it was printed
+}
+
+// table is the summary of all phases with one name.
+type table struct {
+	Name  string   `json:"name"`
+	Heads []string `json:"heads"`
+	Rows  []row    `json:"rows"`
+}
+
+// row is one peer.
+type row struct {
+	Peer  string   `json:"peer"`
+	Cells []string `json:"cells"`
 }
 
 // phase is one load on one peer. Latencies are in milliseconds.
@@ -116,9 +130,16 @@ func (r *report) summarize() {
 	}
 }
 
-// compare adds the median over the rounds of a figure of one peer divided by
-// that of another. It adds nothing when one of them was not measured.
+// compare adds a ratio, or nothing when one of the peers was not measured.
 func (r *report) compare(name, phaseName, peer, to string, figure func(phase) float64) {
+	if value, ok := r.ratio(phaseName, peer, to, figure); ok {
+		r.Ratios = append(r.Ratios, ratio{name, value})
+	}
+}
+
+// ratio is the median over the rounds of a figure of one peer divided by that
+// of another, false when one of them was not measured.
+func (r *report) ratio(phaseName, peer, to string, figure func(phase) float64) (float64, bool) {
 	var values []float64
 	for _, a := range r.Rounds {
 		for _, b := range r.Rounds {
@@ -128,9 +149,17 @@ func (r *report) compare(name, phaseName, peer, to string, figure func(phase) fl
 			}
 		}
 	}
-	if len(values) > 0 {
-		r.Ratios = append(r.Ratios, ratio{name, median(values)})
+	return median(values), len(values) > 0
+}
+
+// summary is the summary of one phase of one peer, false when it did not run.
+func (r *report) summary(phaseName, peer string) (phase, bool) {
+	for _, p := range r.Summary {
+		if p.Name == phaseName && p.Peer == peer {
+			return p, true
+		}
 	}
+	return phase{}, false
 }
 
 func medianPhase(phases []phase) phase {
@@ -149,6 +178,7 @@ func medianPhase(phases []phase) phase {
 			P99:   of(func(p phase) float64 { return which(p).P99 }),
 			P999:  of(func(p phase) float64 { return which(p).P999 }),
 			Max:   of(func(p phase) float64 { return which(p).Max }),
+			Curve: medianCurve(phases, which),
 		}
 	}
 	return phase{
@@ -172,6 +202,23 @@ func medianPhase(phases []phase) phase {
 	}
 }
 
+// medianCurve is as long as the shortest one.
+func medianCurve(phases []phase, which func(phase) latency) []float64 {
+	n := curveLength
+	for _, p := range phases {
+		n = min(n, len(which(p).Curve))
+	}
+	var curve []float64
+	for i := range n {
+		values := make([]float64, len(phases))
+		for j, p := range phases {
+			values[j] = which(p).Curve[i]
+		}
+		curve = append(curve, median(values))
+	}
+	return curve
+}
+
 // median of values; the mean of the middle two when their number is even.
 func median(values []float64) float64 {
 	sorted := slices.Sorted(slices.Values(values))
@@ -188,35 +235,38 @@ type column struct {
 	of   func(phase) string
 }
 
-// print writes the report for people: one table for each name of a phase.
-func (r *report) print(w io.Writer, columns []column) error {
-	m := r.Machine
-	fmt.Fprintf(w, "%s\n%s, %d cores, %.0f GiB, Linux %s, %s, fdatasync %.2f ms; commit %s\n", r.Title, m.CPU, m.Cores, m.MemoryGB, m.Kernel, m.Go, m.SyncMS, r.Commit)
-	var names []string
+// tabulate makes one table for each name of a phase.
+func (r *report) tabulate(columns []column) {
+	r.Tables = nil
 	for _, p := range r.Summary {
-		if !slices.Contains(names, p.Name) {
-			names = append(names, p.Name)
-		}
-	}
-	table := tabwriter.NewWriter(w, 0, 8, 2, ' ', tabwriter.AlignRight)
-	for _, name := range names {
-		fmt.Fprintf(table, "\n%s\t", name)
-		for _, c := range columns {
-			fmt.Fprintf(table, "%s\t", c.head)
-		}
-		fmt.Fprintln(table)
-		for _, p := range r.Summary {
-			if p.Name != name {
-				continue
-			}
-			fmt.Fprintf(table, "%s\t", p.Peer)
+		i := slices.IndexFunc(r.Tables, func(t table) bool { return t.Name == p.Name })
+		if i < 0 {
+			i = len(r.Tables)
+			r.Tables = append(r.Tables, table{Name: p.Name})
 			for _, c := range columns {
-				fmt.Fprintf(table, "%s\t", c.of(p))
+				r.Tables[i].Heads = append(r.Tables[i].Heads, c.head)
 			}
-			fmt.Fprintln(table)
+		}
+		this := row{Peer: p.Peer}
+		for _, c := range columns {
+			this.Cells = append(this.Cells, c.of(p))
+		}
+		r.Tables[i].Rows = append(r.Tables[i].Rows, this)
+	}
+}
+
+// print makes the tables of the report, and writes it for people.
+func (r *report) print(w io.Writer, columns []column) error {
+	fmt.Fprintf(w, "%s\n%s; commit %s\n", r.Title, r.Machine, r.Commit)
+	r.tabulate(columns)
+	lines := tabwriter.NewWriter(w, 0, 8, 2, ' ', tabwriter.AlignRight)
+	for _, t := range r.Tables {
+		fmt.Fprintf(lines, "\n%s\t%s\t\n", t.Name, strings.Join(t.Heads, "\t"))
+		for _, row := range t.Rows {
+			fmt.Fprintf(lines, "%s\t%s\t\n", row.Peer, strings.Join(row.Cells, "\t"))
 		}
 	}
-	if err := table.Flush(); err != nil {
+	if err := lines.Flush(); err != nil {
 		return fmt.Errorf("print the report: %w", err)
 	}
 	if len(r.Ratios) > 0 {
@@ -225,23 +275,40 @@ func (r *report) print(w io.Writer, columns []column) error {
 	for _, ratio := range r.Ratios {
 		fmt.Fprintf(w, "%-60s %6.2f\n", ratio.Name, ratio.Value)
 	}
+	if checked := r.checked(); checked != "" {
+		fmt.Fprintf(w, "\n%s\n", checked)
+	}
+	return nil
+}
+
+// checked says what the members counted, nothing when nobody did. A run with a
+// check that failed has no report.
+func (r *report) checked() string {
 	messages, deliveries := 0, 0
 	for _, c := range r.Checks {
 		messages += c.Messages
 		deliveries += c.Messages * c.Members
 	}
-	if messages > 0 { // a run with a check that failed has no report
-		fmt.Fprintf(w, "\n%d messages, %d deliveries: each once and in order\n", messages, deliveries)
+	if messages == 0 {
+		return ""
 	}
-	return nil
+	return fmt.Sprintf("%d messages, %d deliveries: each once and in order", messages, deliveries)
 }
 
-// save writes the report as JSON; no path saves nothing.
+// save writes the report as JSON, and as HTML beside it; no path saves nothing.
 func (r *report) save(path string) error {
 	if path == "" {
 		return nil
 	}
-	text, err := json.MarshalIndent(r, "", "  ")
+	if err := saveJSON(path, r); err != nil {
+		return err
+	}
+	return saveHTML(htmlBeside(path), document{Title: r.Title, Reports: []*report{r}})
+}
+
+// saveJSON writes what a run found, and makes the folder for it.
+func saveJSON(path string, found any) error {
+	text, err := json.MarshalIndent(found, "", "  ")
 	if err == nil {
 		err = os.MkdirAll(filepath.Dir(path), 0o755)
 	}
@@ -252,6 +319,19 @@ func (r *report) save(path string) error {
 		return fmt.Errorf("save the report: %w", err)
 	}
 	return nil
+}
+
+// loadReport reads what save has written.
+func loadReport(path string) (*report, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("load the report: %w", err)
+	}
+	r := &report{}
+	if err := json.Unmarshal(text, r); err != nil {
+		return nil, fmt.Errorf("load the report %s: %w", path, err)
+	}
+	return r, nil
 }
 
 // Figures as tables show them.
