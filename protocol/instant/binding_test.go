@@ -74,6 +74,43 @@ func TestQueuesFollowTheMembershipOfTheRecord(t *testing.T) {
 	}
 }
 
+// A crash leaves the exchange of a user who was about to be forgotten, with its
+// bindings; an older server made it durable.
+func TestAReturningUserIsNotBoundToWhatHeLeftLongAgo(t *testing.T) {
+	t.Parallel()
+	for _, durable := range []bool{false, true} {
+		t.Run(fmt.Sprintf("durable: %v", durable), func(t *testing.T) {
+			t.Parallel()
+			url, l := vhost(t), newLedger()
+			l.create("7", "ann", "bob")
+			if err := l.Confirm(Way, l.create("8", "ann", "bob").ID); err != nil {
+				t.Fatal(err)
+			}
+			c := newClient(t, url)
+			if err := c.ch.ExchangeDeclare("exchange_u_bob", "fanout", durable, false, false, false, nil); err != nil {
+				t.Fatal(err)
+			}
+			for _, id := range []string{"7", "8"} {
+				if err := c.ch.ExchangeDeclare("exchange_c_"+id, "topic", true, false, false, false, nil); err != nil {
+					t.Fatal(err)
+				}
+				if err := c.ch.ExchangeBind("exchange_u_bob", "c_"+id, "exchange_c_"+id, false, nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+			b, _ := runBroker(t, url, l, nil)
+			connected(t, b)
+			l.commit(protocol.ConversationKey("7"), protocol.MemberLeft{Member: persons("bob")[0]})
+			l.bind("bob", "queue_u_bob_1", false)
+			l.say("7", "not for bob")
+			broadcast := l.commit(protocol.ConversationKey(protocol.BroadcastFeed), protocol.MessageSent{Sender: "ann", Content: protocol.Text("all")})
+			heard := l.say("8", "for bob")
+			settled(t, b, heard)
+			wantRecords(t, c.consume("queue_u_bob_1"), broadcast, heard)
+		})
+	}
+}
+
 // A login while much is waiting to be published begins where it stands.
 func TestALoginInTheBacklogListensToWhatItsUserWasIn(t *testing.T) {
 	t.Parallel()
@@ -134,8 +171,7 @@ func TestADeletionDoesNotOvertakeWhatIsPublishedAgain(t *testing.T) {
 	dissolved := l.commit(protocol.ConversationKey("7"), protocol.ConversationDissolved{Members: persons("ann", "bob")})
 	b := makeBroker(t, url, l, nil)
 	// What an earlier connection left, which was lost before it was confirmed.
-	s := conversationStep(deleteExchange, "7")
-	b.graves[s.name] = grave{step: s, by: dissolved.ID, due: time.Now()}
+	b.graves[dissolved.Key] = grave{by: dissolved.ID, due: time.Now()}
 	run(t, b)
 	connected(t, b)
 	settled(t, b, dissolved)

@@ -70,7 +70,7 @@ type Broker struct {
 	metrics    *brokerMetrics
 
 	// Of the publishing side alone, from one connection to the next.
-	graves  map[string]grave
+	graves  map[protocol.Key]grave
 	past    past
 	refused refusal
 }
@@ -84,7 +84,7 @@ func NewBroker(o BrokerOptions) (*Broker, error) {
 		BrokerOptions: o,
 		publishing:    line{name: "publishing", why: errNotYet},
 		consuming:     line{name: "consuming", why: errNotYet},
-		graves:        make(map[string]grave),
+		graves:        make(map[protocol.Key]grave),
 	}
 	if o.PublicURL != "" {
 		uri, err := parseBrokerURL(o.PublicURL)

@@ -112,7 +112,8 @@ func TestAMeasureIsRememberedForAWhile(t *testing.T) {
 	t.Parallel()
 	measured := 0.0
 	measure := func() float64 { measured++; return measured }
-	if value := remembered(time.Hour, measure); value() != 1 || value() != 1 {
+	value := remembered(time.Hour, measure)
+	if first, second := value(), value(); first != 1 || second != 1 {
 		t.Errorf("measured %v times within an hour", measured)
 	}
 	measured = 0
@@ -265,8 +266,8 @@ func stream(t *testing.T, node *rabbittest.Node, queue string, want int, seen ma
 }
 
 func killedUnderLoad(t *testing.T, node *rabbittest.Node) {
-	l := newLedger()
-	b, _ := runBroker(t, node.URL(), l, nil)
+	l, said := newLedger(), new(book)
+	b, _ := runBroker(t, node.URL(), l, func(o *BrokerOptions) { o.Log = said.logger() })
 	connected(t, b)
 	const conversations, each = 5, 2_000
 	settled(t, b, l.bind("ann", "queue_u_ann_1", false))
@@ -288,6 +289,9 @@ func killedUnderLoad(t *testing.T, node *rabbittest.Node) {
 	eventually(t, "the loss is noticed", func() bool { return b.Connected() != nil })
 	node.Restart(t)
 	connected(t, b)
+	if !said.says("connection=consuming reason=") || said.says("deleted") {
+		t.Errorf("a lost connection is explained so:\n%s", said.text.String())
+	}
 
 	total := len(want) + each*conversations
 	seen, order := make(map[string]bool), []string(nil)
@@ -358,7 +362,7 @@ func memoryAlarm(t *testing.T, node *rabbittest.Node) {
 		err := b.Connected()
 		return err != nil && strings.Contains(err.Error(), "memory")
 	})
-	for i := range 3_000 { // more than fits into what is under way
+	for i := range 2 * recordsUnderWay { // more than fits into what is under way
 		last = l.say("alarm", fmt.Sprint(i))
 	}
 	b.Settled(t.Context(), last.ID)

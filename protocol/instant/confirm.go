@@ -21,7 +21,11 @@ type receipts struct {
 	id     protocol.MessageID
 	weight int64 // of the room that its frames take
 	frames []*amqp.DeferredConfirmation
+	change *change // of the topology; until it is done, frames has gaps
 }
+
+// isEmpty tells that there is nothing to wait for.
+func (r receipts) isEmpty() bool { return len(r.frames) == 0 && r.change == nil }
 
 // collect waits for the confirmations, in order, and notes how far they got.
 // It ends when underWay is closed and everything is confirmed or lost.
@@ -67,11 +71,14 @@ type refusal struct {
 	times int
 }
 
-// confirm waits until the broker has taken every frame of a record. One that it
-// refuses is tried again over a new connection. When that does not help, one
-// full queue must not stop everybody else: the event is given up for AMQP, and
-// stays in the history.
+// confirm waits until the broker has changed its topology for a record, and has
+// taken every frame of it. One that it refuses is tried again over a new
+// connection. When that does not help, one full queue must not stop everybody
+// else: the event is given up for AMQP, and stays in the history.
 func (p *publisher) confirm(sent receipts) error {
+	if err := p.wait(sent.change); err != nil {
+		return err
+	}
 	refused := false
 	for _, receipt := range sent.frames {
 		refused = !receipt.Wait() || refused

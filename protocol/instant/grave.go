@@ -7,54 +7,95 @@ import (
 	"instantd/protocol"
 )
 
-// grave is a deletion that waits for its time.
+// grave is the deletion of a user's or conversation's exchange, which waits for
+// its time.
 type grave struct {
-	step step
 	by   protocol.MessageID // the event that ordered it
 	due  time.Time
+	dead *change // the deletion, once it is under way on this connection
 }
 
 // inter puts off a deletion that an event ordered.
-func (p *publisher) inter(s step, by protocol.MessageID, delay time.Duration) error {
+func (p *publisher) inter(key protocol.Key, by protocol.MessageID, delay time.Duration) error {
 	if len(p.graves) >= gravesAtMost {
 		earliest, _ := p.nextGrave()
 		if err := p.bury(func(g grave) bool { return g == earliest }); err != nil {
 			return err
 		}
 	}
-	p.graves[s.name] = grave{s, by, time.Now().Add(delay)}
+	p.graves[key] = grave{by: by, due: time.Now().Add(delay)}
 	return nil
 }
 
 func (p *publisher) nextGrave() (next grave, ok bool) {
 	for _, g := range p.graves {
-		if !ok || g.due.Before(next.due) {
+		if g.dead == nil && (!ok || g.due.Before(next.due)) {
 			next, ok = g, true
 		}
 	}
 	return next, ok
 }
 
-// bury carries out the deletions whose time has come.
-func (p *publisher) bury(due func(grave) bool) error {
-	for name, g := range p.graves {
-		if !due(g) {
-			continue
+// bury carries out deletions whose time has come: those of users beside the
+// publishing, and so many of conversations that nobody waits for long.
+func (p *publisher) bury(due func(grave) bool) (err error) {
+	var (
+		conversations []protocol.Key
+		steps         []step
+	)
+	for key, g := range p.graves {
+		switch {
+		case g.dead != nil:
+			if g.dead.isDone() {
+				delete(p.graves, key)
+			}
+		case !due(g):
+		case key.Kind == protocol.KindUser:
+			user := protocol.UserID(key.ID)
+			if g.dead, err = p.order(user, userStep(deleteExchange, user)); err != nil {
+				return err
+			}
+			p.graves[key] = g
+		case len(steps) < exchangesAtOnce:
+			id := protocol.ConversationID(key.ID)
+			if err := p.wait(p.obstacle(keyOfConversation(id))); err != nil {
+				return err
+			}
+			conversations, steps = append(conversations, key), append(steps, conversationStep(deleteExchange, id))
 		}
-		if err := p.topology.apply(g.step); err != nil {
+	}
+	if err := p.topology.apply(steps...); err != nil {
+		return err
+	}
+	for i, key := range conversations {
+		delete(p.graves, key)
+		delete(p.declared, steps[i].name)
+	}
+	return nil
+}
+
+// buryAll carries out all deletions, when everything is published and confirmed.
+func (p *publisher) buryAll() error {
+	for len(p.graves) > 0 {
+		if err := p.bury(func(grave) bool { return true }); err != nil {
 			return err
 		}
-		delete(p.graves, name)
-		delete(p.declared, name)
+		if err := p.wait(p.last); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
 // forgetAfter drops the deletions that events after a position ordered. Those
 // are published again, and order them again; before that, what is to be deleted
-// still carries what comes before them.
+// still carries what comes before them. Of the others nothing is under way yet.
 func (p *publisher) forgetAfter(position protocol.MessageID) {
-	maps.DeleteFunc(p.graves, func(_ string, g grave) bool { return g.by > position })
+	maps.DeleteFunc(p.graves, func(_ protocol.Key, g grave) bool { return g.by > position })
+	for key, g := range p.graves {
+		g.dead = nil
+		p.graves[key] = g
+	}
 }
 
 // past is the part of the outbox that an earlier process has dealt with, but
@@ -99,22 +140,19 @@ func (p *publisher) recallSome() error {
 }
 
 func (p *publisher) recall(r protocol.Record) error {
-	var s step
 	delay := p.Linger
 	switch r.Event.(type) {
 	case protocol.ConversationDissolved:
-		s = conversationStep(deleteExchange, r.Conversation())
 	case protocol.QueueReleased:
-		user := protocol.UserID(r.Key.ID)
-		if len(p.bound[user]) > 0 {
+		if len(p.bound[protocol.UserID(r.Key.ID)]) > 0 {
 			return nil
 		}
-		s, delay = step{do: deleteExchange, name: exchangeOfUser(user)}, p.Grace
+		delay = p.Grace
 	default:
 		return nil
 	}
-	if _, waits := p.graves[s.name]; waits {
+	if _, waits := p.graves[r.Key]; waits {
 		return nil
 	}
-	return p.inter(s, r.ID, delay)
+	return p.inter(r.Key, r.ID, delay)
 }

@@ -22,7 +22,10 @@ const (
 	lastRetry      = 5 * time.Second
 )
 
-var errCancelled = errors.New("the broker ended the consumer: was queue_instant_base deleted?")
+// deadLettersKept bounds the queue of dead letters; beyond, the oldest go.
+const deadLettersKept = 10_000
+
+var errCancelled = errors.New("the broker ended the consumer: queue_instant_base was deleted, or is not available")
 
 // intake is the consuming half of a Broker for the time of one connection.
 type intake struct {
@@ -57,6 +60,8 @@ func (b *Broker) consume(ctx context.Context, l *link) error {
 	if err != nil {
 		return err
 	}
+	cancelled := commands.NotifyCancel(make(chan string, 1))
+	closed := commands.NotifyClose(make(chan *amqp.Error, 1))
 	var deliveries <-chan amqp.Delivery
 	err = l.within(func() error {
 		if err := commands.Qos(intakePrefetch, 0, false); err != nil {
@@ -77,13 +82,33 @@ func (b *Broker) consume(ctx context.Context, l *link) error {
 			return nil
 		case d, ok := <-deliveries:
 			if !ok {
-				return l.why(errCancelled)
+				return l.why(whyEnded(cancelled, closed))
 			}
 			if err := in.take(ctx, d); err != nil {
 				return l.why(err)
 			}
 		}
 	}
+}
+
+// whyEnded finds what the broker said before the deliveries ended. The library
+// passes it on first.
+func whyEnded(cancelled <-chan string, closed <-chan *amqp.Error) error {
+	select {
+	case _, ok := <-cancelled:
+		if ok {
+			return errCancelled
+		}
+	default:
+	}
+	select {
+	case refusal := <-closed:
+		if refusal != nil {
+			return refusal
+		}
+	default:
+	}
+	return errGone
 }
 
 // take carries out one delivery and acknowledges it: when it is done, or when

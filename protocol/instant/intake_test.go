@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	amqp "github.com/rabbitmq/amqp091-go"
 
 	"instantd/protocol"
 )
@@ -160,8 +161,8 @@ func TestNoCommandOvertakesOneThatIsTriedAgain(t *testing.T) {
 
 func TestTheCentersQueueComesBackWhenItIsDeleted(t *testing.T) {
 	t.Parallel()
-	url, applied := vhost(t), make(chan string, 1)
-	b, _ := runBroker(t, url, newLedger(), func(o *BrokerOptions) { o.Apply = report(applied) })
+	url, applied, said := vhost(t), make(chan string, 1), new(book)
+	b, _ := runBroker(t, url, newLedger(), func(o *BrokerOptions) { o.Apply, o.Log = report(applied), said.logger() })
 	connected(t, b)
 	center := newClient(t, url)
 	if _, err := center.ch.QueueDelete(queueBase, false, false, false); err != nil {
@@ -169,8 +170,33 @@ func TestTheCentersQueueComesBackWhenItIsDeleted(t *testing.T) {
 	}
 	eventually(t, "the loss is noticed", func() bool { return testutil.ToFloat64(b.metrics.reconnects) > 0 })
 	connected(t, b)
+	if !said.says("queue_instant_base was deleted") {
+		t.Errorf("the deletion is explained so:\n%s", said.text.String())
+	}
 	center.command("again")
 	if got := <-applied; got != "again" {
 		t.Errorf("applied %s", got)
+	}
+}
+
+// An operator who never looks must not fill the broker's disk.
+func TestDeadLettersAreBounded(t *testing.T) {
+	t.Parallel()
+	url := vhost(t)
+	b, _ := runBroker(t, url, newLedger(), nil)
+	connected(t, b)
+	c := newClient(t, url)
+	for limit, want := range map[int]bool{deadLettersKept: true, 0: false} {
+		args := amqp.Table{}
+		if limit > 0 {
+			args["x-max-length"] = limit
+		}
+		is := c.try(func(ch *amqp.Channel) error {
+			_, err := ch.QueueDeclare(queueDead, true, false, false, false, args)
+			return err
+		})
+		if is != want {
+			t.Errorf("the queue has a limit of %d (0: none): %v", limit, is)
+		}
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -23,7 +25,7 @@ var (
 
 // link is one connection to the broker. The library can wait for ever in many
 // places; every such wait ends when the link is aborted, because that closes
-// the socket. One goroutine works on a link, anybody may abort it.
+// the socket. Anybody may use a link, and abort it.
 type link struct {
 	life   context.Context // ends with the connection; its cause says why
 	end    context.CancelCauseFunc
@@ -31,8 +33,10 @@ type link struct {
 	socket net.Conn
 
 	blocked atomic.Pointer[string] // why the broker takes no messages, nil while it does
-	waiting atomic.Int64           // since when an answer is awaited, Unix nanoseconds, 0 for none
 	worked  atomic.Bool            // something came of it: the next failure is a new one
+
+	mu    sync.Mutex
+	waits map[*time.Time]struct{} // since when answers are awaited
 }
 
 // openLink connects and logs in. name is what operators see in the broker's
@@ -41,7 +45,7 @@ type link struct {
 func openLink(ctx context.Context, url, name string, heartbeat time.Duration, blocked func(*link)) (*link, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	l := new(link)
+	l := &link{waits: make(map[*time.Time]struct{})}
 	l.life, l.end = context.WithCancelCause(context.Background())
 	arrived := func() bool { return true }
 	properties := amqp.NewConnectionProperties()
@@ -99,8 +103,7 @@ func (l *link) watch(closed chan *amqp.Error, blocked chan amqp.Blocking, tell f
 			l.setBlocked(b)
 			tell(l)
 		case now := <-look.C:
-			since := l.waiting.Load()
-			if since != 0 && l.blocked.Load() == nil && now.UnixNano()-since > int64(replyTimeout) {
+			if l.blocked.Load() == nil && l.overdue(now) {
 				l.abort(errSilent)
 			}
 		}
@@ -112,10 +115,24 @@ func (l *link) setBlocked(b amqp.Blocking) {
 		l.blocked.Store(&b.Reason)
 		return
 	}
-	if since := l.waiting.Load(); since != 0 {
-		l.waiting.CompareAndSwap(since, time.Now().UnixNano()) // the broker could not answer so far
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for since := range l.waits {
+		*since = time.Now() // the broker could not answer so far
 	}
 	l.blocked.Store(nil)
+}
+
+// overdue tells whether the broker owes an answer for too long.
+func (l *link) overdue(now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for since := range l.waits {
+		if now.Sub(*since) > replyTimeout {
+			return true
+		}
+	}
+	return false
 }
 
 // abort ends the connection at once. The first cause counts.
@@ -136,9 +153,15 @@ func (l *link) why(err error) error {
 // within runs a method of the library that waits for an answer. The link is
 // aborted when none comes in time; while the broker blocks, time does not count.
 func (l *link) within(call func() error) error {
-	l.waiting.Store(time.Now().UnixNano())
-	defer l.waiting.Store(0)
-	return l.why(call())
+	since := time.Now()
+	l.mu.Lock()
+	l.waits[&since] = struct{}{}
+	l.mu.Unlock()
+	err := call()
+	l.mu.Lock()
+	delete(l.waits, &since)
+	l.mu.Unlock()
+	return l.why(err)
 }
 
 func (l *link) channel() (ch *amqp.Channel, err error) {
@@ -169,29 +192,36 @@ type declarer struct {
 }
 
 // Steps that are sent before one answer is awaited.
-const stepsAtOnce = 256
+const stepsAtOnce = 128
 
 // apply carries out steps in order. It returns when the broker has done them.
 func (d *declarer) apply(steps ...step) error {
-	for len(steps) > 0 {
-		n := min(len(steps), stepsAtOnce)
-		if err := d.pipeline(steps[:n]); err != nil {
-			// The broker does not say which step it refused: again, one by one.
-			for _, s := range steps[:n] {
-				if err := d.alone(s); err != nil {
-					return err
-				}
-			}
+	for portion := range slices.Chunk(steps, stepsAtOnce) {
+		if err := d.together(portion); err != nil {
+			return err
 		}
-		steps = steps[n:]
 	}
 	return nil
 }
 
-func (d *declarer) pipeline(steps []step) error {
+// together carries out steps with one answer for all. The broker does not say
+// which step it refused: then it is each half again, down to the one.
+func (d *declarer) together(steps []step) error {
 	if len(steps) == 1 {
 		return d.alone(steps[0])
 	}
+	err := d.pipeline(steps)
+	if err == nil || d.link.life.Err() != nil {
+		return err
+	}
+	half := len(steps) / 2
+	if err := d.together(steps[:half]); err != nil {
+		return err
+	}
+	return d.together(steps[half:])
+}
+
+func (d *declarer) pipeline(steps []step) error {
 	if err := d.open(); err != nil {
 		return err
 	}
@@ -238,10 +268,14 @@ func (d *declarer) run(ch *amqp.Channel, s step, noWait bool) (err error) {
 	switch s.do {
 	case declareExchange:
 		return ch.ExchangeDeclare(s.name, d.exchangeType, true, false, false, noWait, nil)
-	case declareUserExchange:
-		return ch.ExchangeDeclare(s.name, amqp.ExchangeFanout, true, false, false, noWait, nil)
+	case declareFanout:
+		// Not durable, which spares the broker's disk: it is there again before
+		// the first frame after a restart, and only frames need it.
+		return ch.ExchangeDeclare(s.name, amqp.ExchangeFanout, false, false, false, noWait, nil)
 	case declareQueue:
 		_, err = ch.QueueDeclare(s.name, true, false, false, noWait, nil)
+	case declareDeadQueue:
+		_, err = ch.QueueDeclare(s.name, true, false, false, noWait, amqp.Table{amqp.QueueMaxLenArg: deadLettersKept})
 	case declareUserQueue:
 		_, err = ch.QueueDeclare(s.name, true, false, false, noWait, amqp.Table{"x-expires": d.queueExpires.Milliseconds()})
 	case bindExchange:
@@ -266,7 +300,7 @@ func (d *declarer) run(ch *amqp.Channel, s step, noWait bool) (err error) {
 // belongs to its connection alone.
 func (s step) mayBeRefused(code int) bool {
 	switch s.do {
-	case declareExchange, declareUserExchange, declareQueue:
+	case declareExchange, declareFanout, declareQueue, declareDeadQueue:
 		return code == amqp.PreconditionFailed
 	case declareUserQueue:
 		return code == amqp.PreconditionFailed || code == amqp.ResourceLocked

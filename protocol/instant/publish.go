@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"sync"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -20,8 +22,8 @@ const Way = "amqp"
 // confirmations.
 const (
 	readAtOnce      = 256      // records
-	recordsUnderWay = 1_024    // not confirmed
-	framesUnderWay  = 16 << 10 // not confirmed
+	recordsUnderWay = 4_096    // not confirmed
+	framesUnderWay  = 64 << 10 // not confirmed
 	exchangesKnown  = 1 << 20  // then they are forgotten, and declared again when needed
 	exchangesAtOnce = 64       // declared between two looks at the outbox
 	gravesAtMost    = 4_096    // deletions that wait for their time; beyond, the earliest is done early
@@ -30,11 +32,14 @@ const (
 var errDrained = errors.New("the time to drain is over")
 
 // publisher is the publishing half of a Broker for the time of one connection.
-// One goroutine does everything but collecting confirmations: so what a record
-// changes in the topology comes before or after frames exactly as it should.
+// One goroutine decides everything: so what a record changes in the topology
+// comes before or after frames exactly as it should. Beside it the builder
+// changes what concerns single users, and confirmations are collected.
 type publisher struct {
 	*Broker
+	*builder
 	link     *link
+	turn     sync.Mutex       // for the use of frames, which the builder has a part in
 	frames   *amqp.Channel    // in confirm mode
 	closed   chan *amqp.Error // why frames was closed
 	topology declarer
@@ -42,6 +47,7 @@ type publisher struct {
 
 	declared map[string]bool                     // exchanges of conversations, since the connection began
 	bound    map[protocol.UserID]map[string]bool // users who have queues, and which
+	pending  map[string]*change                  // what frames must not overtake, by their key
 	open     <-chan []protocol.ConversationID    // whose exchanges may be missing; nil when all are declared
 	underWay chan receipts                       // in order of publishing
 	room     *semaphore.Weighted                 // for frames
@@ -56,40 +62,59 @@ func (b *Broker) publish(ctx context.Context, l *link) error {
 	defer close(finished)
 	defer stop()
 
+	p := b.newPublisher(l, idle)
+	var group errgroup.Group // ends below: nothing more is ordered
+	group.Go(p.builder.run)
+	err := p.work(ctx, stop)
+	if err != nil {
+		l.abort(err)
+	}
+	p.finish()
+	return l.why(errors.Join(err, group.Wait()))
+}
+
+func (b *Broker) newPublisher(l *link, idle context.Context) *publisher {
 	p := &publisher{
 		Broker: b, link: l, idle: idle,
 		declared: make(map[string]bool),
 		bound:    make(map[protocol.UserID]map[string]bool),
+		pending:  make(map[string]*change),
 		underWay: make(chan receipts, recordsUnderWay),
 		room:     semaphore.NewWeighted(framesUnderWay),
 	}
 	p.topology = declarer{link: l, exchangeType: b.ExchangeType, queueExpires: b.QueueExpires, kept: p.kept}
-	position, err := b.Outbox.Position(Way)
+	p.builder = newBuilder(l, p.topology)
+	return p
+}
+
+// work prepares the broker, publishes, and when that is over cleans up. stop
+// ends idle.
+func (p *publisher) work(ctx context.Context, stop func()) error {
+	position, err := p.Outbox.Position(Way)
 	if err != nil {
 		return fmt.Errorf("outbox position: %w", err)
 	}
-	b.publishing.away(errPreparing)
+	p.publishing.away(errPreparing)
 	if err := p.prepare(position); err != nil {
 		return err
 	}
-	b.progress.advance(position)
-	b.publishing.up(l)
-	b.Log.Info("amqp connected", "connection", b.publishing.name, "users", len(p.bound), "position", position)
+	p.progress.advance(position)
+	p.publishing.up(p.link)
+	p.Log.Info("amqp connected", "connection", p.publishing.name, "users", len(p.bound), "position", position)
 
 	var group errgroup.Group // both end below: idle ends, underWay is closed
 	p.open = p.openConversations(&group)
 	group.Go(p.collect)
 	err = p.follow(ctx, position)
 	if err != nil {
-		l.abort(err)
+		p.link.abort(err)
 	}
 	stop()
 	close(p.underWay)
-	err = errors.Join(err, group.Wait())
-	if err == nil {
-		err = p.bury(func(grave) bool { return true })
+	if err := errors.Join(err, group.Wait()); err != nil {
+		return err
 	}
-	return l.why(err)
+	return p.buryAll()
 }
 
 // drain bounds the time between the end of ctx and the end of the work.
@@ -125,14 +150,28 @@ func (p *publisher) prepare(position protocol.MessageID) (err error) {
 	if err := p.topology.apply(baseSteps()...); err != nil {
 		return err
 	}
-	return p.Roster.EachQueue(func(user protocol.UserID, queues []protocol.Queue) error {
+	var bindings []binding
+	bind := func() error {
+		_, err := p.bind(position, bindings...)
+		bindings = bindings[:0]
+		return err
+	}
+	err = p.Roster.EachQueue(func(user protocol.UserID, queues []protocol.Queue) error {
 		for _, queue := range queues {
-			if err := p.bind(user, queue, position, false); err != nil {
-				return err
-			}
+			bindings = append(bindings, binding{user, queue})
 		}
-		return nil
+		if len(bindings) < bindingsAtOnce {
+			return nil
+		}
+		return bind()
 	})
+	if err != nil {
+		return err
+	}
+	if err := bind(); err != nil {
+		return err
+	}
+	return p.wait(p.last)
 }
 
 // openConversations lists, in portions, the conversations whose exchanges
@@ -175,11 +214,21 @@ func (p *publisher) follow(ctx context.Context, after protocol.MessageID) error 
 		if err != nil {
 			return fmt.Errorf("read outbox: %w", err)
 		}
-		for _, r := range records {
-			if err := p.handle(r); err != nil {
+		if err := p.ready(records); err != nil {
+			return err
+		}
+		for i, r := range records {
+			sent, err := p.handle(r)
+			if err != nil {
 				return err
 			}
 			after = r.ID
+			if sent.isEmpty() && i < len(records)-1 {
+				continue // the next one confirms it as well
+			}
+			if err := p.hand(sent); err != nil {
+				return err
+			}
 		}
 		now := time.Now()
 		if err := p.bury(func(g grave) bool { return !g.due.After(now) }); err != nil {
@@ -198,7 +247,7 @@ func (p *publisher) follow(ctx context.Context, after protocol.MessageID) error 
 			return nil
 		default:
 			p.link.worked.Store(true)
-			err = p.wait(after)
+			err = p.rest(after)
 		}
 		if err != nil {
 			return err
@@ -206,8 +255,8 @@ func (p *publisher) follow(ctx context.Context, after protocol.MessageID) error 
 	}
 }
 
-// wait returns when there is something to do.
-func (p *publisher) wait(after protocol.MessageID) error {
+// rest returns when there is something to do.
+func (p *publisher) rest(after protocol.MessageID) error {
 	ctx := p.idle
 	if next, ok := p.nextGrave(); ok {
 		deadline, cancel := context.WithDeadline(ctx, next.due)
@@ -251,34 +300,62 @@ func (p *publisher) missing(ids ...protocol.ConversationID) []step {
 	return steps
 }
 
+// ready declares, in one go, the exchanges of the conversations that some
+// records need.
+func (p *publisher) ready(records []protocol.Record) error {
+	maps.DeleteFunc(p.pending, func(_ string, c *change) bool { return c.isDone() })
+	var ids []protocol.ConversationID
+	for _, r := range records {
+		if needsExchange(r) {
+			ids = append(ids, r.Conversation())
+		}
+	}
+	return p.topology.apply(p.missing(ids...)...)
+}
+
+// needsExchange tells whether the exchange of a record's conversation must be
+// there for it.
+func needsExchange(r protocol.Record) bool {
+	switch r.Event.(type) {
+	case protocol.ConversationCreated, protocol.MembersAdded:
+		return true
+	}
+	to := Route(r, nil)
+	return len(to) > 0 && to[0].Exchange != exchangeBase
+}
+
 // handle does everything that a record asks for: it readies the topology, gives
 // its frame to the broker, and takes away what nobody needs afterwards.
-func (p *publisher) handle(r protocol.Record) error {
+func (p *publisher) handle(r protocol.Record) (receipts, error) {
+	sent := receipts{id: r.ID}
+	user, err := protocol.UserID(r.Key.ID), error(nil)
 	switch e := r.Event.(type) {
 	case protocol.ConversationCreated, protocol.MembersAdded:
-		if err := p.join(r.Conversation(), r.Joined()); err != nil {
-			return err
-		}
+		_, created := e.(protocol.ConversationCreated)
+		sent.change, err = p.join(r.Conversation(), created, r.Joined())
 	case protocol.QueueBound:
-		if err := p.bind(protocol.UserID(r.Key.ID), e.Queue, r.ID, true); err != nil {
-			return err
-		}
+		sent.change, err = p.bind(r.ID, binding{user, e.Queue})
+	case protocol.QueueReleased:
+		sent.change, err = p.release(user, e.Queue, r.ID)
 	}
-	sent, err := p.send(r)
 	if err != nil {
-		return err
+		return sent, err
 	}
-	switch e := r.Event.(type) {
+	if err := p.send(r, &sent); err != nil {
+		return sent, err
+	}
+	switch r.Event.(type) {
 	case protocol.MembersRemoved, protocol.MemberLeft:
 		err = p.part(r.Conversation(), r.Departed())
-	case protocol.QueueReleased:
-		err = p.release(protocol.UserID(r.Key.ID), e.Queue, r.ID)
 	case protocol.ConversationDissolved:
-		err = p.inter(conversationStep(deleteExchange, r.Conversation()), r.ID, p.Linger)
+		err = p.inter(r.Key, r.ID, p.Linger)
 	}
-	if err != nil {
-		return err
-	}
+	return sent, err
+}
+
+// hand has the broker's answers for a record awaited.
+func (p *publisher) hand(sent receipts) error {
+	p.metrics.unconfirmed.Add(float64(len(sent.frames)))
 	select {
 	case p.underWay <- sent:
 		return nil
@@ -290,34 +367,32 @@ func (p *publisher) handle(r protocol.Record) error {
 
 // send gives the frame of a record to the broker, as often as there are places
 // for it.
-func (p *publisher) send(r protocol.Record) (receipts, error) {
-	sent := receipts{id: r.ID}
+func (p *publisher) send(r protocol.Record, sent *receipts) error {
 	frame, err := protocol.Render(p.Encoder, r)
 	if err != nil { // a defect that must not stop everything behind it
 		p.Log.Error("amqp event not published", "error", err)
 	}
 	if frame == nil {
-		return sent, nil
+		return nil
 	}
 	recipients, err := p.recipients(r)
 	if err != nil {
-		return sent, err
+		return err
 	}
 	publications := Route(r, recipients)
 	if len(publications) == 0 {
-		return sent, nil
+		return nil
 	}
 	if publications[0].Exchange != exchangeBase {
 		// A frame for an exchange that does not exist closes the channel.
 		if err := p.topology.apply(p.missing(r.Conversation())...); err != nil {
-			return sent, err
+			return err
 		}
 	}
-	weight := min(int64(len(publications)), framesUnderWay)
-	if err := p.room.Acquire(p.link.life, weight); err != nil {
-		return sent, p.link.why(err)
+	sent.weight = min(int64(len(publications)), framesUnderWay)
+	if err := p.room.Acquire(p.link.life, sent.weight); err != nil {
+		return p.link.why(err)
 	}
-	sent.weight = weight
 	message := amqp.Publishing{
 		ContentType:  "application/json",
 		DeliveryMode: amqp.Persistent,
@@ -325,16 +400,38 @@ func (p *publisher) send(r protocol.Record) (receipts, error) {
 		Timestamp:    r.ID.Time(),
 		Body:         frame,
 	}
-	for _, to := range publications {
-		receipt, err := p.frames.PublishWithDeferredConfirm(to.Exchange, to.Key, false, false, message)
-		if err != nil {
-			return sent, p.whyClosed(err)
+	confirmations := make([]*amqp.DeferredConfirmation, len(publications))
+	sent.frames = confirmations
+	for i, to := range publications {
+		obstacle := p.obstacle(to.Key)
+		if !to.isPersonal() { // what is for one user alone holds up nobody else
+			if err := p.wait(obstacle); err != nil {
+				return err
+			}
 		}
-		sent.frames = append(sent.frames, receipt)
+		waits, err := p.inLine(obstacle, func(frames *amqp.Channel) (err error) {
+			confirmations[i], err = frames.PublishWithDeferredConfirm(to.Exchange, to.Key, false, false, message)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if waits == nil {
+			p.ahead = confirmations[i]
+		}
+		sent.change = newer(sent.change, waits)
 	}
 	p.metrics.published.Add(float64(len(publications)))
-	p.metrics.unconfirmed.Add(float64(len(publications)))
-	return sent, nil
+	return nil
+}
+
+// routed returns when the broker has put everything that was published into the
+// queues it is for.
+func (p *publisher) routed() error {
+	// It changes nothing here; its answer comes after everything before.
+	return p.link.within(func() error {
+		return p.now(func(frames *amqp.Channel) error { return frames.Qos(1, 0, false) })
+	})
 }
 
 // recipients are those whom Route asks for.

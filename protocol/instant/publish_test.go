@@ -202,7 +202,7 @@ func TestWhatExistsIsUsedAsItIs(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, queue := range []string{queueBase, "queue_u_ann_1"} {
+	for _, queue := range []string{queueBase, queueDead, "queue_u_ann_1"} {
 		if _, err := c.ch.QueueDeclare(queue, true, false, false, false, amqp.Table{"x-max-length": 1000}); err != nil {
 			t.Fatal(err)
 		}

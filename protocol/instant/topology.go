@@ -11,13 +11,16 @@ import (
 // The names of the AMQP side (SPEC §4.2). What the document prints is fixed:
 // legacy clients declare and bind with these names themselves. exchange_u_ is
 // ours: it stands between the many exchanges that a user listens to and his few
-// queues, so that a login costs one binding and a membership one, too.
+// queues, so that a login costs one binding and a membership one, too. So is
+// exchange_instant_all, which passes on what everybody hears.
 //
 //	exchange_instant_base --instant.base--> queue_instant_base
-//	exchange_instant_base --u_<id>, broadcast, event, u_.water_mark--> exchange_u_<id>
+//	exchange_instant_base --broadcast, event, u_.water_mark--> exchange_instant_all --> exchange_u_<id>
+//	exchange_instant_base --u_<id>--> exchange_u_<id>
 //	exchange_c_<cid> --c_<cid>--> exchange_u_<id> --> queue_u_<id>_<random>
 const (
 	exchangeBase = "exchange_instant_base"
+	exchangeAll  = "exchange_instant_all"
 	queueBase    = "queue_instant_base"
 	queueDead    = "queue_instant_base_dead"
 
@@ -67,6 +70,11 @@ func bindable(user protocol.UserID) bool {
 
 // Publication is where one copy of a frame goes.
 type Publication struct{ Exchange, Key string }
+
+// isPersonal tells whether only one user gets the frame.
+func (p Publication) isPersonal() bool { return p.Exchange == exchangeBase && !isForAll(p.Key) }
+
+func isForAll(key string) bool { return key == keyBroadcast || key == keyEvent || key == keyWaterMark }
 
 // Route returns where the frame of a record goes. recipients are those who are
 // to be sent a record of a conversation, or the neighbours of the user whose
@@ -132,10 +140,11 @@ type step struct {
 type verb uint8
 
 const (
-	declareExchange     verb = iota + 1 // of the documented type
-	declareUserExchange                 // of the type that passes everything on
-	declareQueue                        // durable, for good
-	declareUserQueue                    // durable, gone when nobody consumes for long
+	declareExchange  verb = iota + 1 // of the documented type
+	declareFanout                    // of the type that passes everything on
+	declareQueue                     // durable, for good
+	declareDeadQueue                 // durable, for good, of limited length
+	declareUserQueue                 // durable, gone when nobody consumes for long
 	bindExchange
 	bindQueue
 	bindForeignQueue // a queue of the client's own, which may be gone
@@ -149,8 +158,12 @@ const (
 func baseSteps() []step {
 	return []step{
 		{do: declareExchange, name: exchangeBase},
+		{do: declareFanout, name: exchangeAll},
+		{do: bindExchange, name: exchangeAll, from: exchangeBase, key: keyBroadcast},
+		{do: bindExchange, name: exchangeAll, from: exchangeBase, key: keyEvent},
+		{do: bindExchange, name: exchangeAll, from: exchangeBase, key: keyWaterMark},
 		{do: declareQueue, name: queueBase},
-		{do: declareQueue, name: queueDead},
+		{do: declareDeadQueue, name: queueDead},
 		{do: bindQueue, name: queueBase, from: exchangeBase, key: keyBase},
 	}
 }
@@ -159,9 +172,10 @@ func baseSteps() []step {
 // listens to. The exchanges of the conversations must exist.
 func userSteps(user protocol.UserID, conversations []protocol.ConversationID) []step {
 	name := exchangeOfUser(user)
-	steps := []step{{do: declareUserExchange, name: name}}
-	for _, key := range []string{keyOfUser(user), keyBroadcast, keyEvent, keyWaterMark} {
-		steps = append(steps, step{do: bindExchange, name: name, from: exchangeBase, key: key})
+	steps := []step{
+		{do: declareFanout, name: name},
+		{do: bindExchange, name: name, from: exchangeBase, key: keyOfUser(user)},
+		{do: bindExchange, name: name, from: exchangeAll},
 	}
 	for _, id := range conversations {
 		steps = append(steps, memberStep(bindExchange, id, user))
@@ -191,6 +205,10 @@ func releaseStep(user protocol.UserID, queue protocol.Queue) step {
 		return step{do: unbindQueue, name: queue.Name, from: exchangeOfUser(user)}
 	}
 	return step{do: deleteQueue, name: queue.Name}
+}
+
+func userStep(do verb, id protocol.UserID) step {
+	return step{do: do, name: exchangeOfUser(id)}
 }
 
 func conversationStep(do verb, id protocol.ConversationID) step {

@@ -167,11 +167,9 @@ func TestStepsOfAUser(t *testing.T) {
 	got := append(userSteps("ann", []protocol.ConversationID{"7"}),
 		append(queueSteps("ann", protocol.Queue{Name: "q1"}), queueSteps("ann", protocol.Queue{Name: "q2", Declared: true})...)...)
 	want := []step{
-		{do: declareUserExchange, name: "exchange_u_ann"},
+		{do: declareFanout, name: "exchange_u_ann"},
 		{do: bindExchange, name: "exchange_u_ann", from: "exchange_instant_base", key: "u_ann"},
-		{do: bindExchange, name: "exchange_u_ann", from: "exchange_instant_base", key: "broadcast"},
-		{do: bindExchange, name: "exchange_u_ann", from: "exchange_instant_base", key: "event"},
-		{do: bindExchange, name: "exchange_u_ann", from: "exchange_instant_base", key: "u_.water_mark"},
+		{do: bindExchange, name: "exchange_u_ann", from: "exchange_instant_all"},
 		{do: bindExchange, name: "exchange_u_ann", from: "exchange_c_7", key: "c_7"},
 		{do: declareUserQueue, name: "q1"},
 		{do: bindQueue, name: "q1", from: "exchange_u_ann"},
