@@ -4,7 +4,7 @@ FUZZTIME    ?= 30s
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := build
-.PHONY: build run deps test race fuzz lint transcripts bench benchmarks help
+.PHONY: build run deps test race fuzz lint transcripts bench bench-full benchmarks help
 
 build: ## build the programs into bin/
 	$(GO) build -o bin/ ./cmd/...
@@ -19,6 +19,7 @@ test: deps ## everything, with the race detector
 	$(GO) vet ./...
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "gofmt is needed: $$unformatted"; exit 1; }
 	$(GO) test -race -timeout 15m ./...
+	cd bench/peers && $(GO) vet ./... && $(GO) test -race -timeout 5m ./...
 
 race: ## the tests alone, without installing anything
 	$(GO) test -race -timeout 15m ./...
@@ -34,9 +35,13 @@ lint: ## gofmt, vet, staticcheck
 transcripts: ## replay the documented conversations against a fresh server
 	$(GO) test -race -count=1 -run Transcript ./...
 
-bench: build ## fan-out and durable sends over real sockets, against raw sockets
-	$(GO) run ./bench/instantbench fanout
-	$(GO) run ./bench/instantbench send
+bench: build ## the goals, in less than five minutes, beside other servers
+	$(GO) build -C bench/peers -o ../../bin/ .
+	$(GO) run ./bench/instantbench goals
+
+bench-full: build ## the same at full length, about an hour
+	$(GO) build -C bench/peers -o ../../bin/ .
+	$(GO) run ./bench/instantbench goals --full
 
 benchmarks: ## the benchmarks of every package
 	$(GO) test -run '^$$' -bench . -benchmem ./...

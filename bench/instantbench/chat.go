@@ -29,12 +29,6 @@ type chatCommand struct {
 	InFlight int      `default:"256" help:"Messages and reads that are always on their way when saturated; 0 leaves it out. Default ${default}."`
 }
 
-// Names of what is read beside the phases of the messages.
-const (
-	phaseOpenReads      = phaseOpen + ", pages"
-	phaseSaturatedReads = phaseSaturated + ", pages"
-)
-
 // chatPage is how many messages a client asks for when it opens a group.
 const chatPage = 20
 

@@ -84,7 +84,7 @@ type other struct {
 // startOther starts it. dir is where it keeps its data, if it keeps any.
 func startOther(name, binary, dir string) (*other, error) {
 	if _, err := os.Stat(binary); err != nil {
-		return nil, fmt.Errorf("start %s: %w; build it with: go build -C bench/peers -o ../../bin/ .", name, err)
+		return nil, fmt.Errorf("start %s: %w; go build -C bench/peers -o ../../bin/ . builds it", name, err)
 	}
 	var environ []string
 	if dir != "" {
