@@ -8,6 +8,7 @@
 //	instantbench connect             storms of sessions, first and returning
 //	instantbench idle                memory for each session
 //	instantbench history             pages, early and late in a conversation
+//	instantbench goals               all that the goals need, and how far they are reached
 //	instantbench fanout --help
 //
 // A scenario (fanout.go, send.go, chat.go, connect.go, idle.go, history.go) asks a

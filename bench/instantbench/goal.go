@@ -24,16 +24,17 @@ const wuKongIM = 41_000
 // placePrefix begins the names of the places of history that are peers there.
 const placePrefix = "at message "
 
-// goal is one row of the table: what must be, what is aimed at.
+// goal is what must be, and what is aimed at.
 type goal struct {
 	name    string
 	figures []figure
 }
 
-// figure is one value of a goal.
+// figure is one row of the table: a value and its limits.
 type figure struct {
 	trial     string
-	format    string // of a value, with its unit
+	name      string // with its unit
+	format    string
 	must, aim float64
 	atLeast   bool // otherwise at most
 	of        func(*report) (float64, bool)
@@ -43,41 +44,41 @@ type figure struct {
 // are made in one run.
 var goals = []goal{
 	{"one message to 1,000 members, open loop 50/s", []figure{
-		{trialFanout, "p50 %.2f × RAW", 1.5, 1.25, false, over(phaseOpen, plain, func(p phase) float64 { return p.Last.P50 })},
-		{trialFanout, "p99 %.1f ms", 25, 18, false, value(phaseOpen, func(p phase) float64 { return p.Last.P99 })},
+		{trialFanout, "p50 / RAW", "%.2f", 1.5, 1.25, false, over(phaseOpen, plain, func(p phase) float64 { return p.Last.P50 })},
+		{trialFanout, "p99, ms", "%.1f", 25, 18, false, value(phaseOpen, func(p phase) float64 { return p.Last.P99 })},
 	}},
 	{"16 in flight, 1,000 members: deliveries/s", []figure{
-		{trialFanout, "%.2f × Centrifuge", 1, 1.7, true, over(phaseSaturated, direct, rateOf)},
-		{trialFanout, "%.2f × RAW-C", 0.45, 0.70, true, over(phaseSaturated, limit, rateOf)},
+		{trialFanout, "/ Centrifuge", "%.2f", 1, 1.7, true, over(phaseSaturated, direct, rateOf)},
+		{trialFanout, "/ RAW-C", "%.2f", 0.45, 0.70, true, over(phaseSaturated, limit, rateOf)},
 	}},
 	{"8 in flight, 5,000 members: deliveries/s", []figure{
-		{trialCrowded, "%.2f × Centrifuge", 2, 3.4, true, over(phaseSaturated, direct, rateOf)},
+		{trialCrowded, "/ Centrifuge", "%.2f", 2, 3.4, true, over(phaseSaturated, direct, rateOf)},
 	}},
 	{"4 in flight, 1,000 members: deliveries/s", []figure{
-		{trialFew, "%.1f × WuKongIM's 41k", 4, 6, true, value(phaseSaturated, func(p phase) float64 { return p.Rate / wuKongIM })},
+		{trialFew, "/ WuKongIM's 41k", "%.1f", 4, 6, true, value(phaseSaturated, func(p phase) float64 { return p.Rate / wuKongIM })},
 	}},
 	{"server CPU per delivery, 1,000 members", []figure{
-		{trialFanout, "one message %.1f µs", 13, 10, false, value(phaseOpen, serverOf)},
-		{trialFanout, "saturated %.2f µs", 2.2, 1.4, false, value(phaseSaturated, serverOf)},
+		{trialFanout, "one message, µs", "%.1f", 13, 10, false, value(phaseOpen, serverOf)},
+		{trialFanout, "saturated, µs", "%.2f", 2.2, 1.4, false, value(phaseSaturated, serverOf)},
 	}},
 	{"durable answer over REST", []figure{
-		{trialSend, "one at a time p50 %.2f ms", 1.5, 1, false, value(sendCase{overREST, 1}.name(), func(p phase) float64 { return p.Answer.P50 })},
-		{trialSend, "256 publishers %.0f/s", 30_000, 100_000, true, value(sendCase{overREST, 256}.name(), rateOf)},
+		{trialSend, "one at a time, p50 ms", "%.2f", 1.5, 1, false, value(sendCase{overREST, 1}.name(), func(p phase) float64 { return p.Answer.P50 })},
+		{trialSend, "256 publishers, messages/s", "%.0f", 30_000, 100_000, true, value(sendCase{overREST, 256}.name(), rateOf)},
 	}},
 	{"AMQP, 1,000 members: deliveries/s", []figure{
-		{trialAMQP, "%.2f × RabbitMQ alone", 0.85, 0.97, true, over(phaseSaturated, "RabbitMQ", rateOf)},
+		{trialAMQP, "/ RabbitMQ alone", "%.2f", 0.85, 0.97, true, over(phaseSaturated, "RabbitMQ", rateOf)},
 	}},
 	{"idle WebSocket session with its user actor", []figure{
-		{trialIdle, "%.1f KB", 24, 12, false, value(phaseIdleUser, func(p phase) float64 { return p.Memory.RSS / 1_000 })},
+		{trialIdle, "RSS, KB", "%.1f", 24, 12, false, value(phaseIdleUser, func(p phase) float64 { return p.Memory.RSS / 1_000 })},
 	}},
-	{"many small groups (10,000 of 20, Zipf): deliveries/s", []figure{
-		{trialChat, "%.2f × Centrifuge", 1, 1.7, true, over(phaseSaturated, direct, rateOf)},
+	{"many small groups, 10,000 of 20, Zipf: deliveries/s", []figure{
+		{trialChat, "/ Centrifuge", "%.2f", 1, 1.7, true, over(phaseSaturated, direct, rateOf)},
 	}},
-	{"reconnect storm: 5,000 sessions, 20 missed messages each", []figure{
-		{trialReturn, "all caught up in %.2f s", 3, 1, false, value(phaseReturn, func(p phase) float64 { return p.Seconds })},
+	{"5,000 sessions return to 20 missed messages each", []figure{
+		{trialReturn, "all caught up, s", "%.2f", 3, 1, false, value(phaseReturn, func(p phase) float64 { return p.Seconds })},
 	}},
 	{"a page of history, early and late in a conversation", []figure{
-		{trialHistory, "within %.2f × of each other", 1.5, 1.1, false, apart},
+		{trialHistory, "slower / faster", "%.2f", 1.5, 1.1, false, apart},
 	}},
 }
 
@@ -129,12 +130,13 @@ const (
 	verdictUnmeasured = "not measured"
 )
 
-// goalRow is a goal with what was measured.
+// goalRow is a figure of a goal with what was measured.
 type goalRow struct {
 	Goal     string `json:"goal"`
+	Figure   string `json:"figure"`
 	Must     string `json:"must"`
 	Aim      string `json:"aim"`
-	Measured string `json:"measured"`
+	Measured string `json:"measured"` // a dash when it was not
 	Verdict  string `json:"verdict"`
 }
 
@@ -146,42 +148,36 @@ func (g goalRow) Class() string {
 // judge makes the table of goals from the reports of trials; a trial that has
 // not run has none.
 func judge(reports map[string]*report) []goalRow {
-	rows := make([]goalRow, 0, len(goals)+1)
+	var rows []goalRow
 	for _, g := range goals {
-		rows = append(rows, g.judge(reports))
+		for _, f := range g.figures {
+			row := f.judge(reports[f.trial])
+			row.Goal = g.name
+			rows = append(rows, row)
+		}
 	}
 	return append(rows, judgeChecks(reports))
 }
 
-// judge measures a goal: it is reached when each of its figures is.
-func (g goal) judge(reports map[string]*report) goalRow {
-	var must, aim, measured []string
-	verdict := verdictAim
-	for _, f := range g.figures {
-		must, aim = append(must, f.limit(f.must)), append(aim, f.limit(f.aim))
-		r := reports[f.trial]
-		if r == nil {
-			measured, verdict = append(measured, "–"), worse(verdict, verdictUnmeasured)
-			continue
-		}
-		v, ok := f.of(r)
-		if !ok {
-			measured, verdict = append(measured, "–"), worse(verdict, verdictUnmeasured)
-			continue
-		}
-		measured, verdict = append(measured, fmt.Sprintf(f.format, v)), worse(verdict, f.verdict(v))
+// judge measures a figure, if its trial has run with the peers that it needs.
+func (f figure) judge(r *report) goalRow {
+	row := goalRow{Figure: f.name, Must: f.limit(f.must), Aim: f.limit(f.aim), Measured: "–", Verdict: verdictUnmeasured}
+	if r == nil {
+		return row
 	}
-	return goalRow{g.name, strings.Join(must, "; "), strings.Join(aim, "; "), strings.Join(measured, "; "), verdict}
+	v, ok := f.of(r)
+	if !ok {
+		return row
+	}
+	row.Measured, row.Verdict = fmt.Sprintf(f.format, v), f.verdict(v)
+	return row
 }
 
-// limit is a limit in words: the bound stands before its number.
 func (f figure) limit(v float64) string {
-	sign := "≤ "
 	if f.atLeast {
-		sign = "≥ "
+		return "≥ " + fmt.Sprintf(f.format, v)
 	}
-	before, _, _ := strings.Cut(f.format, "%")
-	return before + sign + strings.TrimPrefix(fmt.Sprintf(f.format, v), before)
+	return "≤ " + fmt.Sprintf(f.format, v)
 }
 
 func (f figure) verdict(v float64) string {
@@ -195,20 +191,9 @@ func (f figure) verdict(v float64) string {
 	return verdictMissed
 }
 
-// worse is the worse of two verdicts. What was not measured hides nothing that
-// was missed.
-func worse(a, b string) string {
-	for _, verdict := range []string{verdictMissed, verdictUnmeasured, verdictMust} {
-		if a == verdict || b == verdict {
-			return verdict
-		}
-	}
-	return verdictAim
-}
-
 // judgeChecks is the goal that nothing is lost, for all trials together.
 func judgeChecks(reports map[string]*report) goalRow {
-	row := goalRow{Goal: "losses, duplicates, reorderings", Must: "0", Aim: "0", Measured: "–", Verdict: verdictUnmeasured}
+	row := goalRow{Goal: "losses, duplicates, reorderings", Figure: "in all trials", Must: "0", Aim: "0", Measured: "–", Verdict: verdictUnmeasured}
 	wrong, deliveries := 0, 0
 	for _, r := range reports {
 		for _, c := range r.Checks {
@@ -219,19 +204,25 @@ func judgeChecks(reports map[string]*report) goalRow {
 	if deliveries == 0 {
 		return row
 	}
-	row.Measured, row.Verdict = fmt.Sprintf("%d of %d deliveries", wrong, deliveries), verdictAim
+	row.Measured, row.Verdict = fmt.Sprintf("%d of %d", wrong, deliveries), verdictAim
 	if wrong > 0 {
 		row.Verdict = verdictMissed
 	}
 	return row
 }
 
-// printGoals writes the table.
+// printGoals writes the table. A goal is named once.
 func printGoals(w io.Writer, rows []goalRow) error {
-	lines := tabwriter.NewWriter(w, 0, 8, 3, ' ', 0)
-	fmt.Fprintln(lines, "goal\tmust\taim\tmeasured\t")
+	lines := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(lines, "goal\t\tmust\taim\tmeasured\t")
+	last := ""
 	for _, row := range rows {
-		fmt.Fprintf(lines, "%s\t%s\t%s\t%s\t%s\n", row.Goal, row.Must, row.Aim, row.Measured, row.Verdict)
+		name := row.Goal
+		if name == last {
+			name = ""
+		}
+		last = row.Goal
+		fmt.Fprintf(lines, "%s\t%s\t%s\t%s\t%s\t%s\n", name, row.Figure, row.Must, row.Aim, row.Measured, row.Verdict)
 	}
 	if err := lines.Flush(); err != nil {
 		return fmt.Errorf("print the goals: %w", err)

@@ -42,7 +42,7 @@ var trials = []trial{
 	{name: trialReturn, args: "connect --sessions 5000 --missed 20", short: "connect --sessions 5000 --missed 20 --storms 1"},
 	{name: trialHistory, args: "history --messages 10000000", short: "history --messages 100000 --at 1"},
 	{name: trialAMQP, args: "fanout --transport amqp --members 1000 --rate 5 --in-flight 16", amqp: true},
-	{name: trialChat, args: "chat --groups 10000 --members 20"},
+	{name: trialChat, args: "chat --groups 10000 --members 20 --reads 0 --peers instantd,centrifuge"},
 }
 
 // goalsCommand runs what the goals need and prints how far they are reached.
@@ -171,7 +171,7 @@ func (c *goalsCommand) args(t trial, path string) []string {
 	switch {
 	case t.amqp:
 		args = append(args, "--amqp-url", c.AMQPURL)
-	case args[0] == "fanout":
+	case slices.Contains(args, "--peers"):
 		args = append(args, "--peer-server", c.PeerServer)
 	}
 	if c.DataParent != "" {
