@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"testing"
@@ -83,6 +84,9 @@ func (c *rawClient) hear(t *testing.T) event {
 		}
 		piece := make([]byte, 4<<10)
 		n, err = unix.Read(c.fd, piece)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
 		if err != nil || n == 0 {
 			t.Fatalf("read %d bytes, %v", n, err)
 		}
