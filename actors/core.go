@@ -177,6 +177,3 @@ func (c *Core) Authenticate(_ context.Context, token protocol.Token) (protocol.P
 	}
 	return protocol.Principal{User: user, Class: class}, nil
 }
-
-// Alive is how many actors are in memory.
-func (c *Core) Alive() int { return c.directory.alive() }

@@ -195,14 +195,3 @@ func (d *directory) close(ctx context.Context) error {
 	}
 	return nil
 }
-
-// alive counts the entries.
-func (d *directory) alive() (n int) {
-	for i := range d.parts {
-		p := &d.parts[i]
-		p.mu.Lock()
-		n += len(p.entries)
-		p.mu.Unlock()
-	}
-	return n
-}
